@@ -1,0 +1,78 @@
+package endpoint
+
+import "time"
+
+// Config is how a kind of endpoint behaves. One Config is shared by many
+// endpoints and never changes; what is each connection's own is in Open.
+type Config struct {
+	// Pool is where received octets are kept; nil makes garbage-collected
+	// memory of it, with no limit but the windows.
+	Pool *Pool
+
+	ReceiveBuffer int // octets that may wait for the user, 1 to 1 GiB
+	SendBuffer    int // octets that may wait for the peer's acknowledgement
+
+	InitialWindow int           // of congestion control, in segments (RFC 6928: 10)
+	AckDelay      time.Duration // delayed ACK, below 500 ms (MUST-40)
+	AckEvery      int           // full-sized segments that are acknowledged at once (SHLD-19: 2)
+
+	// Hold holds back what has been decided, for fault injection: the
+	// segment is sent that much later, once.
+	Hold Hold
+
+	MinRTO     time.Duration // RFC 6298 says 1 s; the default is 200 ms as in Linux
+	MaxRTO     time.Duration // at least 60 s (RFC 6298, 2.5)
+	InitialRTO time.Duration // 1 s (RFC 6298, 2.1)
+	SYNRetries int           // retransmissions of SYN or SYN-ACK before giving up
+	R1         int           // retransmissions of data before the user is told (SHLD-10: at least 3)
+	R2         time.Duration // time without progress before the connection is given up (SHLD-11: at least 100 s)
+	MSL        time.Duration // TIME-WAIT lasts twice as long (MUST-13)
+	Nagle      bool          // a relay leaves it off (MUST-17)
+	// Orphan is how long FIN-WAIT-2 may last once the user will not read
+	// any more; 0 means for ever.
+	Orphan time.Duration
+}
+
+// Hold gives, for each kind of segment, how long a decided one is held back.
+type Hold struct {
+	SYNACK time.Duration
+	ACK    time.Duration // segments that only acknowledge data or FIN
+	FIN    time.Duration
+}
+
+// DefaultConfig returns the values that hold when nothing else is said.
+func DefaultConfig() Config {
+	return Config{
+		ReceiveBuffer: 4 << 20,
+		SendBuffer:    4 << 20,
+		InitialWindow: 10,
+		AckDelay:      40 * time.Millisecond,
+		AckEvery:      2,
+		MinRTO:        200 * time.Millisecond,
+		MaxRTO:        120 * time.Second,
+		InitialRTO:    time.Second,
+		SYNRetries:    6,
+		R1:            3,
+		R2:            15 * time.Minute,
+		MSL:           30 * time.Second,
+	}
+}
+
+// Open is what the active or passive OPEN of one connection says
+// (RFC 9293, 3.9.1.1).
+type Open struct {
+	ISS      Seq    // initial send sequence number; see ISNGenerator
+	TSOffset uint32 // added to the clock of the timestamps option (RFC 7323, 5.4)
+	IPv6     bool   // decides the default MSS (MUST-15)
+
+	// MSS is announced to the peer; MTU is that of the path to it, from
+	// which the effective send MSS follows (MUST-16). Both in octets.
+	MSS int
+	MTU int
+
+	// Offered in our SYN, or allowed in our SYN-ACK if the peer's SYN has it.
+	WindowScale int // shift count 0 to 14; -1 leaves the option out
+	SACK        bool
+	Timestamps  bool
+	ECN         bool
+}
