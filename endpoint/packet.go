@@ -108,3 +108,10 @@ const (
 	// Accept: not ours; it goes on untouched.
 	Accept
 )
+
+// IPHeader is what of the IP header of a segment is the user's choice. ECN
+// is the endpoint's, in Segment.
+type IPHeader struct {
+	TTL  uint8 // hop limit; 0 means 64
+	DSCP uint8 // six bits (MUST-48)
+}

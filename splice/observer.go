@@ -1,0 +1,70 @@
+package splice
+
+import (
+	"net/netip"
+	"time"
+
+	"tcpmitm/endpoint"
+)
+
+// Observer is told what a shard does. Its methods are called on the shard's
+// goroutine: they must not block, and they keep nothing that they are given
+// but what they copy. A nil Observer costs nothing.
+type Observer interface {
+	// Segment is called for each segment that a leg of a spliced connection
+	// sends or receives, after it has had its effect.
+	Segment(e *SegmentEvent)
+	// Closed is called once for each connection, when it is gone.
+	Closed(s *Summary)
+}
+
+// SegmentEvent is one segment on one leg.
+type SegmentEvent struct {
+	At       endpoint.Time
+	Conn     uint64 // identity of the connection in this run, from 1
+	Client   netip.AddrPort
+	Server   netip.AddrPort
+	Rule     string // name of the rule, empty if none matched
+	Leg      endpoint.Leg
+	Out      bool // tcpmitm sent it
+	Seq, Ack endpoint.Seq
+	ISS, IRS endpoint.Seq // of the leg, for relative numbers; as seen by our endpoint
+	Flags    endpoint.Flags
+	Window   uint16
+	Scale    uint8 // shift that applies to Window
+	Options  endpoint.Options
+	Len      int
+	Before   endpoint.State // of our endpoint on this leg
+	After    endpoint.State
+	Reason   endpoint.Reason // why an arriving segment changed nothing, or ReasonNone
+	Note     string          // what a rule did to it, for example "held 1s"
+}
+
+// How says how a connection's closing began.
+type How uint8
+
+// The ways in which a connection ends.
+const (
+	ByFIN How = iota
+	ByReset
+	ByTimeout
+	ByRule
+	ByRefusal     // the server refused, or an ICMP error did
+	ByUnreachable // an ICMP error reported the server as unreachable
+	ByShutdown    // tcpmitm stopped
+)
+
+// Summary is what remains of a connection that is gone.
+type Summary struct {
+	Conn           uint64
+	Client, Server netip.AddrPort
+	Rule           string
+	Started        time.Time
+	Duration       time.Duration
+	ToServer       uint64 // octets the client sent that the server acknowledged
+	ToClient       uint64
+	FirstClose     string // "client", "server" or "tcpmitm"
+	How            How
+	ClientState    endpoint.State // the leg's last state before CLOSED
+	ServerState    endpoint.State
+}
