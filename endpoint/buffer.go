@@ -11,13 +11,13 @@ const (
 	copyBelow = 16 << 10
 )
 
-var classSizes = [...]int{512, 4 << 10, 16 << 10, SlabSize}
+var classSizes = [...]int{512, 2 << 10, 16 << 10, SlabSize}
 
 // maxFreePerClass bounds the memory that a pool keeps for later, in octets.
 const maxFreePerClass = 8 << 20
 
 // Pool hands out buffers and counts the octets in use. It belongs to one
-// goroutine, that of the shard. A nil limit of 0 means no limit.
+// goroutine, that of the shard. A limit of 0 means no limit.
 type Pool struct {
 	free  [len(classSizes)][]*Buffer
 	inUse int64

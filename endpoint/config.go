@@ -26,6 +26,7 @@ type Config struct {
 	SYNRetries int           // retransmissions of SYN or SYN-ACK before giving up
 	R1         int           // retransmissions of data before the user is told (SHLD-10: at least 3)
 	R2         time.Duration // time without progress before the connection is given up (SHLD-11: at least 100 s)
+	Congestion string        // "cubic" (RFC 9438; the default) or "newreno"
 	MSL        time.Duration // TIME-WAIT lasts twice as long (MUST-13)
 	Nagle      bool          // a relay leaves it off (MUST-17)
 	// Orphan is how long FIN-WAIT-2 may last once the user will not read

@@ -1,0 +1,41 @@
+package endpoint
+
+// ackState is the delayed ACK (RFC 9293, 3.8.6.3; SHLD-18).
+type ackState struct {
+	at      Time // when a delayed ACK must leave
+	pending int  // octets received since the last ACK left
+}
+
+// acknowledge owes an ACK for n octets in order: at once for every second
+// full-sized segment (SHLD-19) and when a hole was filled or remains
+// (RFC 5681, 4.2), later otherwise.
+func (e *Endpoint) acknowledge(now Time, n int, filled bool) {
+	e.ack.pending += n
+	if filled || len(e.in.ooo) > 0 || e.ack.pending >= e.cfg.AckEvery*max(e.rcv.mss, 1) {
+		e.ackNow(now)
+		return
+	}
+	delay := e.cfg.AckDelay
+	if e.cfg.Hold.ACK > 0 {
+		delay = e.cfg.Hold.ACK
+	}
+	e.ack.at = earliest(e.ack.at, now.Add(delay))
+}
+
+// ackNow owes an ACK with the next poll or, where ACKs are held back, when
+// the time of the first one held has come.
+func (e *Endpoint) ackNow(now Time) {
+	if e.cfg.Hold.ACK > 0 {
+		e.ack.at = earliest(e.ack.at, now.Add(e.cfg.Hold.ACK))
+		return
+	}
+	e.due |= dueACK
+}
+
+// acked notes that a segment with an ACK leaves.
+func (e *Endpoint) acked() {
+	e.due &^= dueACK | dueChallenge
+	e.ack.at = Never
+	e.ack.pending = 0
+	e.ts.lastAckSent = e.rcv.nxt
+}

@@ -1,0 +1,141 @@
+package endpoint
+
+// Bounds of what a peer or a configuration may ask for.
+const (
+	maxWindowScale = 14 // RFC 7323, 2.3
+	// minMSS keeps a peer from asking for segments that are mostly header.
+	minMSS = 88
+	// defaultMSS4 and defaultMSS6 hold when the peer's SYN names none (MUST-15).
+	defaultMSS4 = 536
+	defaultMSS6 = 1220
+	maxWindow16 = 65535
+)
+
+// NewActive makes the endpoint of an active OPEN, in SYN-SENT; its SYN comes
+// out of PollSegment.
+func NewActive(now Time, cfg *Config, o Open) *Endpoint {
+	e := newEndpoint(cfg, o)
+	e.setState(SynSent)
+	e.snd.nxt = e.snd.iss
+	e.due |= dueSYN
+	return e
+}
+
+// NewPassive makes the endpoint of a passive OPEN, in LISTEN, for the one
+// connection whose SYN HandleSegment will be given.
+func NewPassive(cfg *Config, o Open) *Endpoint {
+	e := newEndpoint(cfg, o)
+	e.passive = true
+	e.setState(Listen)
+	return e
+}
+
+func newEndpoint(cfg *Config, o Open) *Endpoint {
+	e := &Endpoint{cfg: cfg, open: o}
+	e.snd.iss = o.ISS
+	e.snd.una = o.ISS
+	e.snd.nxt = o.ISS
+	e.snd.mss = e.clampMSS(0)
+	e.timer.disarm()
+	e.ack.at, e.fin.at, e.closeAt, e.synackAt = Never, Never, Never, Never
+	e.out.init(o.ISS + 1)
+	e.rtt.init(cfg)
+	e.rack.init()
+	return e
+}
+
+// clampMSS turns the peer's MSS option (0: none) into the effective send MSS:
+// the smaller of what the peer takes and what the path carries, less the
+// options that every segment bears (MUST-16; RFC 6691).
+func (e *Endpoint) clampMSS(peer int) int {
+	if peer == 0 {
+		peer = defaultMSS4
+		if e.open.IPv6 {
+			peer = defaultMSS6
+		}
+	}
+	headers := 20 + HeaderLen
+	if e.open.IPv6 {
+		headers = 40 + HeaderLen
+	}
+	mss := peer
+	if e.open.MTU > 0 {
+		mss = min(mss, e.open.MTU-headers)
+	}
+	mss = max(mss, minMSS)
+	if e.ts.on {
+		mss -= timestampsLen
+	}
+	return mss
+}
+
+// offers writes the options of our SYN, or those of the peer's SYN that we
+// agree to into our SYN-ACK.
+func (e *Endpoint) offers(now Time, o *Options) {
+	if e.open.MSS > 0 {
+		o.Has |= HasMSS // SHLD-5, MAY-3
+		o.MSS = uint16(min(e.open.MSS, 65535))
+	}
+	answer := e.state == SynReceived
+	if e.open.WindowScale >= 0 && (!answer || e.rcv.peerScales) {
+		o.Has |= HasWindowScale
+		o.WindowScale = e.rcvScale()
+	}
+	if e.open.SACK && (!answer || e.sack) {
+		o.Has |= HasSACKPermitted
+	}
+	if e.open.Timestamps && (!answer || e.ts.on) {
+		e.ts.write(now, e.open.TSOffset, o)
+	}
+}
+
+// rcvScale is the shift count that we announce.
+func (e *Endpoint) rcvScale() uint8 { return uint8(min(e.open.WindowScale, maxWindowScale)) }
+
+// learn takes the options of the peer's SYN or SYN-ACK: what both sides said
+// holds from now on.
+func (e *Endpoint) learn(now Time, s *Segment) {
+	o := &s.Options
+	e.rcv.irs = s.Seq
+	e.rcv.nxt = s.Seq + 1
+	e.rcv.edge = e.rcv.nxt
+	if e.state == SynSent {
+		// Our SYN has offered this much already.
+		e.rcv.edge = e.rcv.nxt.Plus(min(e.room(), maxWindow16))
+	}
+	// Both sides must have sent the option for either to scale (RFC 7323, 2.2).
+	e.snd.scale, e.rcv.scale, e.rcv.peerScales = 0, 0, false
+	if o.Has&HasWindowScale != 0 && e.open.WindowScale >= 0 {
+		e.rcv.peerScales = true
+		// A shift above 14 is used as 14 (RFC 7323, 2.3).
+		e.snd.scale = min(o.WindowScale, maxWindowScale)
+		e.rcv.scale = e.rcvScale()
+	}
+	e.sack = e.open.SACK && o.Has&HasSACKPermitted != 0
+	e.ts.on = e.open.Timestamps && o.Has&HasTimestamps != 0
+	if e.ts.on {
+		e.ts.recent, e.ts.recentAt = o.TSVal, now
+	}
+	peer := 0
+	if o.Has&HasMSS != 0 {
+		peer = int(o.MSS)
+	}
+	e.snd.mss = e.clampMSS(peer)
+	e.rcv.mss = min(e.announcedMSS(), defaultMSS4)
+	// The window of a SYN is never scaled (RFC 7323, 2.2).
+	e.snd.wnd = int(s.Window)
+	e.snd.maxWnd = e.snd.wnd
+	e.snd.wl1 = s.Seq
+	e.snd.wl2 = s.Ack
+	e.cong.init(e.cfg, e.snd.mss)
+}
+
+func (e *Endpoint) announcedMSS() int {
+	if e.open.MSS > 0 {
+		return e.open.MSS
+	}
+	if e.open.IPv6 {
+		return defaultMSS6
+	}
+	return defaultMSS4
+}

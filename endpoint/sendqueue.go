@@ -1,0 +1,135 @@
+package endpoint
+
+// maxPieces bounds the pieces of one super-segment; the kernel takes at most
+// 1,024 (IOV_MAX).
+const maxPieces = 128
+
+// joinBelow is the chunk length under which a written chunk is copied behind
+// the last one, if there is room, so that a peer of tiny segments cannot make
+// us hold a buffer for each.
+const joinBelow = 2 << 10
+
+// sendQueue holds the octets that the user wrote and the peer has not yet
+// acknowledged, in order.
+type sendQueue struct {
+	chunks []Chunk
+	first  [2]Chunk // where chunks starts, so that a short exchange allocates nothing
+	seqs   []Seq    // sequence number of each chunk's first octet
+	firstS [2]Seq
+	head   int // chunks before it are released
+	start  Seq // of the first octet held
+	end    Seq // one past the last octet held
+}
+
+func (q *sendQueue) init(start Seq) { q.start, q.end = start, start }
+
+// len is the number of octets held.
+func (q *sendQueue) len() int { return q.start.To(q.end) }
+
+func (q *sendQueue) push(c Chunk) {
+	n := len(c.Data)
+	if n == 0 {
+		c.Release()
+		return
+	}
+	if q.join(c.Data) {
+		q.end = q.end.Plus(n)
+		c.Release()
+		return
+	}
+	if q.chunks == nil {
+		q.chunks, q.seqs = q.first[:0], q.firstS[:0]
+	}
+	if q.head > 32 && q.head*2 > len(q.chunks) {
+		q.compact()
+	}
+	q.chunks = append(q.chunks, c)
+	q.seqs = append(q.seqs, q.end)
+	q.end = q.end.Plus(n)
+}
+
+// join copies data behind the last chunk if that has the rest of its buffer
+// for itself.
+func (q *sendQueue) join(data []byte) bool {
+	if len(q.chunks) == q.head || len(data) > joinBelow {
+		return false
+	}
+	last := &q.chunks[len(q.chunks)-1]
+	if last.buf == nil || last.buf.refs != 1 || last.buf.class == uint8(len(classSizes)-1) || cap(last.Data)-len(last.Data) < len(data) {
+		return false
+	}
+	last.Data = append(last.Data, data...)
+	return true
+}
+
+func (q *sendQueue) compact() {
+	n := copy(q.chunks, q.chunks[q.head:])
+	copy(q.seqs, q.seqs[q.head:])
+	clear(q.chunks[n:])
+	q.chunks, q.seqs, q.head = q.chunks[:n], q.seqs[:n], 0
+}
+
+// ackTo forgets the octets before una.
+func (q *sendQueue) ackTo(una Seq) {
+	if una.After(q.end) {
+		una = q.end
+	}
+	for q.head < len(q.chunks) {
+		c := &q.chunks[q.head]
+		end := q.seqs[q.head].Plus(len(c.Data))
+		if end.After(una) {
+			break
+		}
+		c.Release()
+		q.head++
+	}
+	if una.After(q.start) {
+		q.start = una
+	}
+	if q.head == len(q.chunks) {
+		q.head = 0
+		if cap(q.chunks) > 64 {
+			q.chunks, q.seqs = nil, nil
+		} else {
+			q.chunks, q.seqs = q.chunks[:0], q.seqs[:0]
+		}
+	}
+}
+
+// gather appends to dst the pieces of the octets from seq on, n at most, and
+// returns how many octets they hold.
+func (q *sendQueue) gather(dst [][]byte, seq Seq, n int) ([][]byte, int) {
+	got := 0
+	for i := q.find(seq); i < len(q.chunks) && got < n && len(dst) < maxPieces; i++ {
+		data := q.chunks[i].Data
+		if skip := q.seqs[i].To(seq); skip > 0 {
+			data = data[skip:]
+		}
+		data = data[:min(len(data), n-got)]
+		dst = append(dst, data)
+		got += len(data)
+	}
+	return dst, got
+}
+
+// find returns the index of the chunk that holds seq.
+func (q *sendQueue) find(seq Seq) int {
+	lo, hi := q.head, len(q.chunks)
+	for lo+1 < hi {
+		mid := (lo + hi) / 2
+		if q.seqs[mid].AtMost(seq) {
+			lo = mid
+		} else {
+			hi = mid
+		}
+	}
+	return lo
+}
+
+func (q *sendQueue) release() {
+	for i := q.head; i < len(q.chunks); i++ {
+		q.chunks[i].Release()
+	}
+	q.chunks, q.seqs, q.head = nil, nil, 0
+	q.start = q.end
+}

@@ -1,0 +1,88 @@
+package endpoint
+
+// finState is what becomes of our FIN.
+type finState struct {
+	at       Time // when a held FIN may leave
+	wanted   bool // the user has closed
+	sent     bool
+	held     bool // it was decided and is being held back, or was
+	released bool
+}
+
+// WriteSpace is the number of octets that Write may be given: the send buffer
+// less what is in it.
+func (e *Endpoint) WriteSpace() int {
+	if e.fin.wanted || e.state == Closed {
+		return 0
+	}
+	return e.cfg.SendBuffer - e.out.len()
+}
+
+// Write is the SEND call (RFC 9293, 3.9.1.2). It takes the chunk over, and
+// drops it if the connection is closed. Octets written before the handshake
+// is complete wait for it.
+func (e *Endpoint) Write(now Time, c Chunk) {
+	if e.fin.wanted || e.state == Closed || e.state == TimeWait {
+		c.Release()
+		return
+	}
+	idle := e.inflight.empty() && !e.unsent()
+	e.out.push(c)
+	if idle && e.synchronized() {
+		e.timer.since = now
+		if e.lastSent != 0 && now.Sub(e.lastSent) > e.rtt.rto() {
+			e.cong.afterIdle()
+		}
+		e.armSendTimer(now)
+	}
+}
+
+// CloseWrite is the CLOSE call (RFC 9293, 3.9.1.4) as a half-close: a FIN
+// follows the last octet written, and reading goes on.
+//
+// We depart from the RFC in SYN-SENT, where CLOSE would delete the TCB,
+// because a relay's close is the other peer's half-close and what that peer
+// wrote before it must still arrive.
+func (e *Endpoint) CloseWrite(now Time) {
+	if e.fin.wanted || e.state == Closed || e.state == Listen {
+		return
+	}
+	idle := e.inflight.empty()
+	e.fin.wanted = true
+	if e.state == Established {
+		e.setState(FinWait1)
+	}
+	if idle && e.synchronized() {
+		e.timer.since = now
+		e.armSendTimer(now)
+	}
+}
+
+// Close is CloseWrite by a user who will not read any more: unread octets, or
+// octets that arrive later, are answered with RST (SHLD-3).
+func (e *Endpoint) Close(now Time) {
+	e.noRead = true
+	if e.in.ready > 0 {
+		e.Abort(now)
+		return
+	}
+	e.CloseWrite(now)
+}
+
+// Readable is the number of in-order octets that Read can hand out.
+func (e *Endpoint) Readable() int { return e.in.ready }
+
+// Drained tells that the peer has closed and all its octets were read.
+func (e *Endpoint) Drained() bool {
+	return e.in.ready == 0 && e.in.haveFIN && e.rcv.nxt == e.in.fin+1
+}
+
+// Read is the RECEIVE call (RFC 9293, 3.9.1.3): the next run of octets, limit
+// at most. The caller owns the chunk. Reading opens the window.
+func (e *Endpoint) Read(now Time, limit int) (Chunk, bool) {
+	c, ok := e.in.pop(limit)
+	if ok {
+		e.windowUpdate(now)
+	}
+	return c, ok
+}

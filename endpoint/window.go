@@ -1,0 +1,52 @@
+package endpoint
+
+// smallBuffer is the receive buffer that remains when memory is short.
+const smallBuffer = 64 << 10
+
+// room is the number of octets beyond RCV.NXT that the buffer has place for.
+func (e *Endpoint) room() int {
+	limit := e.cfg.ReceiveBuffer
+	if p := e.cfg.Pool; p != nil && p.limit > 0 && p.inUse > p.limit/4*3 {
+		limit = min(limit, smallBuffer)
+	}
+	return max(limit-e.in.ready, 0)
+}
+
+// advance moves the right edge of the receive window as far as the buffer
+// allows, never left (SHLD-14), and only by a worthwhile step (receiver's
+// silly window avoidance, MUST-39: RFC 9293, 3.8.6.2.2). It returns the field
+// to put in a header that is scaled by shift.
+func (e *Endpoint) advance(shift uint8) uint16 {
+	free := e.room()
+	now := max(e.rcv.nxt.To(e.rcv.edge), 0)
+	if free-now >= min(e.cfg.ReceiveBuffer/2, e.announcedMSS()) {
+		now = free
+	}
+	// What the header cannot express is rounded up, for rounding down would
+	// move the edge left.
+	field := (now + 1<<shift - 1) >> shift
+	if field > maxWindow16 {
+		field = maxWindow16
+	}
+	if edge := e.rcv.nxt.Plus(field << shift); edge.After(e.rcv.edge) {
+		e.rcv.edge = edge
+	}
+	return uint16(field)
+}
+
+// windowUpdate owes an ACK when the user has read so much that a sender in
+// want of window should know.
+func (e *Endpoint) windowUpdate(now Time) {
+	if e.state != Established && e.state != FinWait1 && e.state != FinWait2 {
+		return
+	}
+	told := max(e.rcv.nxt.To(e.rcv.edge), 0)
+	gain := e.room() - told
+	step := max(2*e.announcedMSS(), e.cfg.ReceiveBuffer/8)
+	if told < 2*e.announcedMSS() {
+		step = min(e.cfg.ReceiveBuffer/2, e.announcedMSS())
+	}
+	if gain >= step && told < e.cfg.ReceiveBuffer/2 {
+		e.ackNow(now)
+	}
+}
