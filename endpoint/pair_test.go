@@ -210,7 +210,7 @@ func TestPairTransfers(t *testing.T) {
 	}
 	for ln, link := range links {
 		for on, opt := range opts {
-			for seed := range uint64(3) {
+			for seed := range uint64(6) {
 				t.Run(fmt.Sprintf("%s/%s/%d", ln, on, seed), func(t *testing.T) {
 					cfg := DefaultConfig()
 					cfg.MSL = time.Second

@@ -278,6 +278,7 @@ func (e *Endpoint) handleText(now Time, s *Segment, seq Seq) Reason {
 	room := seq.To(minSeq(e.rcv.edge, e.rcv.nxt.Plus(e.room()+1<<e.rcv.scale)))
 	if len(data) > room {
 		data, fin = data[:max(room, 0)], false
+		e.ackNow(now)
 	}
 	if len(data) > 0 && e.full() && !(seq == e.rcv.nxt && e.in.ready == 0) {
 		e.ackNow(now)
