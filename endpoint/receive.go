@@ -275,7 +275,7 @@ func (e *Endpoint) handleText(now Time, s *Segment, seq Seq) Reason {
 	}
 	// The header rounds the window up; what that promised too much is not
 	// kept, or a peer of tiny segments could fill us without end.
-	room := seq.To(minSeq(e.rcv.edge, e.rcv.nxt.Plus(e.room()+1<<e.rcv.scale)))
+	room := seq.To(minSeq(e.rcv.edge, e.rcv.nxt.Plus(e.cfg.ReceiveBuffer-e.in.ready+1<<e.rcv.scale)))
 	if len(data) > room {
 		data, fin = data[:max(room, 0)], false
 		e.ackNow(now)

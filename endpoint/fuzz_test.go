@@ -1,0 +1,181 @@
+package endpoint
+
+import (
+	"bytes"
+	"encoding/binary"
+	"math/rand/v2"
+	"testing"
+	"time"
+)
+
+// FuzzParseSegment: whatever the octets, decoding ends, stays within them,
+// and what was decoded means the same after encoding.
+func FuzzParseSegment(f *testing.F) {
+	f.Add(AppendHeader(nil, 1, 2, &Segment{Flags: SYN, Options: Options{Has: HasMSS | HasWindowScale | HasSACKPermitted | HasTimestamps, MSS: 1460, WindowScale: 7}}))
+	f.Add(append(AppendHeader(nil, 1, 2, &Segment{Flags: ACK, Options: Options{SACKBlocks: 3}}), "payload"...))
+	f.Add([]byte{0, 1, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0x60, 2, 0, 0, 0, 0, 0, 0, 5, 0, 0, 0})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		var s, again Segment
+		src, dst, why := ParseSegment(b, &s)
+		if why != ReasonNone {
+			return
+		}
+		if len(s.Payload) > len(b)-HeaderLen {
+			t.Fatalf("payload of %d octets from %d", len(s.Payload), len(b))
+		}
+		head := AppendHeader(nil, src, dst, &s)
+		if len(head) > MaxHeaderLen {
+			// Only a mix of options that we never send together is longer.
+			return
+		}
+		if _, _, why := ParseSegment(append(head, s.Payload...), &again); why != ReasonNone {
+			t.Fatalf("own encoding does not parse: %v", why)
+		}
+		s.Options.Has &^= HasMalformed | HasAuth
+		if again.Options != s.Options || again.Seq != s.Seq || again.Ack != s.Ack || again.Flags != s.Flags || again.Window != s.Window || !bytes.Equal(again.Payload, s.Payload) {
+			t.Fatalf("decoded %+v, encoded and decoded again %+v", s, again)
+		}
+	})
+}
+
+// FuzzEndpoint feeds one endpoint with hostile segments around the edges of
+// its windows, time and the user's calls in any order: no panic, and the
+// invariants hold after every step.
+func FuzzEndpoint(f *testing.F) {
+	f.Add([]byte{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20})
+	f.Add(bytes.Repeat([]byte{16, 8, 3, 1, 2, 40, 5}, 30))
+	f.Fuzz(func(t *testing.T, b []byte) { abuse(t, b) })
+}
+
+// abuse interprets b as a list of six-octet instructions.
+func abuse(t *testing.T, b []byte) {
+	if len(b) == 0 {
+		return
+	}
+	cfg := DefaultConfig()
+	cfg.Pool = NewPool(1 << 20)
+	cfg.ReceiveBuffer, cfg.SendBuffer = 5000, 9000
+	cfg.MSL = time.Second
+	open := testOpen(Seq(binary.BigEndian.Uint16(append(b, 0)[:2])) - 30000)
+	open.Timestamps = b[0]&1 != 0
+	open.SACK = b[0]&2 != 0
+	if b[0]&4 == 0 {
+		open.WindowScale = -1
+	}
+	if b[0]&8 != 0 {
+		cfg.Hold = Hold{SYNACK: time.Second, ACK: 300 * time.Millisecond, FIN: 2 * time.Second}
+	}
+	now := Time(time.Second)
+	var e *Endpoint
+	if b[0]&16 != 0 {
+		e = NewActive(now, &cfg, open)
+	} else {
+		e = NewPassive(&cfg, open)
+	}
+	irs := Seq(0x7ffffff0)
+	for b = b[1:]; len(b) >= 6; b = b[6:] {
+		edge := e.rcv.edge
+		nxt := e.rcv.nxt
+		op(e, &now, irs, b[:6])
+		var s Segment
+		for n := 0; e.PollSegment(now, &s); n++ {
+			if n > 1000 {
+				t.Fatal("sends without end")
+			}
+			if s.Flags.Has(ACK) && s.Flags&RST == 0 && e.state > SynSent && s.Ack != e.rcv.nxt {
+				t.Fatalf("acknowledges %d, has %d", s.Ack, e.rcv.nxt)
+			}
+		}
+		if err := e.Verify(); err != nil {
+			t.Fatal(err)
+		}
+		if e.state > SynReceived && nxt != 0 && (e.rcv.edge.Before(edge) || e.rcv.nxt.Before(nxt)) {
+			t.Fatalf("window moved left: edge %d to %d, nxt %d to %d", edge, e.rcv.edge, nxt, e.rcv.nxt)
+		}
+		if held := e.in.ready + e.in.oooLen; held > cfg.ReceiveBuffer+1<<8 {
+			t.Fatalf("%d octets held (%d+%d), buffer is %d, %+v", held, e.in.ready, e.in.oooLen, cfg.ReceiveBuffer, e.Info())
+		}
+	}
+	e.Release()
+	if n := cfg.Pool.InUse(); n != 0 {
+		t.Fatalf("%d octets of buffers leaked", n)
+	}
+}
+
+func op(e *Endpoint, now *Time, irs Seq, b []byte) {
+	switch b[0] % 8 {
+	case 0:
+		*now = now.Add(time.Duration(b[1]) * time.Duration(b[2]) * time.Millisecond)
+		e.HandleTimeout(*now)
+	case 1:
+		switch b[1] % 5 {
+		case 0, 1:
+			if n := min(int(b[2])*8, e.WriteSpace()); n > 0 {
+				e.Write(*now, NewChunk(make([]byte, n), nil))
+			}
+		case 2:
+			if c, ok := e.Read(*now, int(b[2])*16); ok {
+				c.Release()
+			}
+		case 3:
+			e.CloseWrite(*now)
+		case 4:
+			if b[2] > 240 {
+				e.Abort(*now)
+			} else if b[2] > 200 {
+				e.Close(*now)
+			}
+		}
+	case 2:
+		e.HandleICMP(*now, e.snd.una.Plus(int(int8(b[1]))), &ICMPError{Type: b[2] % 5, Code: b[3] % 6, MTU: int(b[4]) * 8})
+	default:
+		s := Segment{Flags: Flags(b[1]) & (FIN | SYN | RST | PSH | ACK | URG), Window: uint16(b[2]) * 37}
+		if b[1]&0x80 != 0 {
+			s.Flags = ACK
+		}
+		if b[3]&0x80 != 0 {
+			s.Flags &^= RST | SYN
+		}
+		bases := [...]Seq{e.rcv.nxt, e.rcv.edge, irs, e.rcv.nxt.Plus(-1500)}
+		s.Seq = bases[b[3]%4].Plus(int(int8(b[4])) * 5)
+		if b[4] == 0 || s.Flags.Has(SYN) && e.state <= SynSent {
+			s.Seq = bases[b[3]%4]
+		}
+		acks := [...]Seq{e.snd.una, e.snd.nxt, e.snd.nxt, e.snd.una.Plus(int(b[5]) * 7)}
+		s.Ack = acks[b[5]%4]
+		s.Payload = make([]byte, int(b[5]>>2)*40)
+		if b[2]&1 != 0 {
+			s.Payload = nil
+		}
+		s.Options = Options{Has: HasMSS | HasTimestamps | HasSACKPermitted | HasWindowScale, MSS: uint16(b[4]) * 16, TSVal: uint32(*now / Time(tsTick)), TSEcr: uint32(b[5]), WindowScale: b[4] % 16}
+		if s.Flags&SYN == 0 {
+			s.Options.Has &= HasTimestamps
+			s.Options.SACKBlocks = b[2] % 4
+			for i := range s.Options.SACK {
+				at := e.snd.una.Plus(int(b[(i+2)%6]) * 11)
+				s.Options.SACK[i] = Range{at, at.Plus(int(b[(i+3)%6]) * 5)}
+			}
+		}
+		e.HandleSegment(*now, &s)
+	}
+}
+
+// TestAbuse runs the same with programs drawn at random, half of which begin
+// with a proper handshake so that they get past it.
+func TestAbuse(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	for range 3000 {
+		b := make([]byte, 1+6*200)
+		for i := range b {
+			b[i] = byte(rng.Uint32())
+		}
+		if rng.IntN(2) == 0 {
+			b[0] &^= 16
+			copy(b[1:], []byte{3, byte(SYN), 1, 2, 0, 0, 0, 250, 250, 0, 0, 0, 3, byte(ACK), 201, 0, 0, 1})
+		}
+		abuse(t, b)
+		if t.Failed() {
+			t.Fatalf("program %x", b)
+		}
+	}
+}
