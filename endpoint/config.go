@@ -20,7 +20,10 @@ type Config struct {
 	// segment is sent that much later, once.
 	Hold Hold
 
-	MinRTO     time.Duration // RFC 6298 says 1 s; the default is 200 ms as in Linux
+	// MinRTO bounds the RTO from below. We depart from the 1 s of RFC 6298,
+	// 2.4 with a default of 200 ms because a second was the answer to clocks
+	// of 500 ms; a needless timeout is recognised by timestamps and undone.
+	MinRTO     time.Duration
 	MaxRTO     time.Duration // at least 60 s (RFC 6298, 2.5)
 	InitialRTO time.Duration // 1 s (RFC 6298, 2.1)
 	SYNRetries int           // retransmissions of SYN or SYN-ACK before giving up

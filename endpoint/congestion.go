@@ -28,9 +28,9 @@ type congestion struct {
 	cwnd     int
 	ssthresh int
 	mss      int
-	initial  int
-	limited  bool // cwnd kept us from sending since the last ACK
 	cc       CongestionControl
+	initial  int32 // initial window in segments
+	limited  bool  // cwnd kept us from sending since the last ACK
 }
 
 const infiniteWindow = 1 << 30
@@ -38,8 +38,8 @@ const infiniteWindow = 1 << 30
 func (c *congestion) init(cfg *Config, mss int) {
 	c.mss = mss
 	// RFC 6928: ten segments, or as configured.
-	c.initial = cfg.InitialWindow * mss
-	c.cwnd, c.ssthresh = c.initial, infiniteWindow
+	c.initial = int32(cfg.InitialWindow)
+	c.cwnd, c.ssthresh = cfg.InitialWindow*mss, infiniteWindow
 	if c.cc == nil {
 		c.cc = newCongestionControl(cfg.Congestion)
 	}
@@ -82,6 +82,6 @@ func (c *congestion) onTimeout(now Time, flight int, first bool) {
 }
 
 // afterIdle is the restart window (RFC 5681, 4.1).
-func (c *congestion) afterIdle() { c.cwnd = min(c.cwnd, c.initial) }
+func (c *congestion) afterIdle() { c.cwnd = min(c.cwnd, int(c.initial)*c.mss) }
 
 func (c *congestion) setMSS(mss int) { c.mss = mss }

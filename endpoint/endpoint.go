@@ -38,7 +38,7 @@ type Endpoint struct {
 	lastSent Time // when text was last sent
 	counters Counters
 
-	softError ICMPError
+	softError SoftError
 }
 
 // sendSpace is the send sequence space (RFC 9293, 3.3.1, figure 3).

@@ -13,6 +13,10 @@ const (
 	code6PortUnreach    = 4
 )
 
+// SoftError is the type and code of an ICMP error that did not end the
+// connection.
+type SoftError struct{ Type, Code uint8 }
+
 // Smallest path MTUs that are believed: what every IPv4 path should carry
 // without black-holing us to tiny segments, and IPv6's minimum (RFC 8200).
 const (
@@ -42,7 +46,7 @@ func (e *Endpoint) HandleICMP(now Time, seq Seq, err *ICMPError) Reason {
 		// SHLD-26; in synchronized states it is a soft error (RFC 5927, 5.2).
 		e.delete(EventRefused)
 	default:
-		e.softError = *err
+		e.softError = SoftError{Type: err.Type, Code: err.Code}
 		e.events |= EventSoftError // MUST-47, MUST-56, SHLD-25
 	}
 	return ReasonNone

@@ -19,7 +19,7 @@ type Info struct {
 	Unread, OutOfOrder     int // octets
 	SACK, Timestamps       bool
 	ECN                    bool
-	SoftError              ICMPError // the last one, if any
+	SoftError              SoftError // the last one, if any
 	Counters
 }
 

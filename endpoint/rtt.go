@@ -9,13 +9,13 @@ const maxBackoff = 16
 type rttEstimator struct {
 	srtt, rttvar time.Duration
 	min          time.Duration // smallest sample, for RACK (RFC 8985, 6.1)
+	initial      time.Duration // before the first sample
+	cfg          *Config       // bounds of the RTO
 	backoff      uint8
-	min0, max0   time.Duration // bounds of the RTO
-	initial      time.Duration
 }
 
 func (r *rttEstimator) init(cfg *Config) {
-	r.min0, r.max0, r.initial = cfg.MinRTO, cfg.MaxRTO, cfg.InitialRTO
+	r.cfg, r.initial = cfg, cfg.InitialRTO
 }
 
 // sample takes a measurement; never one of a retransmitted segment unless
@@ -43,12 +43,12 @@ func (r *rttEstimator) base() time.Duration {
 	if r.srtt == 0 {
 		return r.initial
 	}
-	return max(r.srtt+max(4*r.rttvar, tsTick), r.min0)
+	return max(r.srtt+max(4*r.rttvar, tsTick), r.cfg.MinRTO)
 }
 
 // rto is the present timeout, backoff included (RFC 6298, 5.5).
 func (r *rttEstimator) rto() time.Duration {
-	return min(r.base()<<r.backoff, r.max0)
+	return min(r.base()<<r.backoff, r.cfg.MaxRTO)
 }
 
 func (r *rttEstimator) back() {
