@@ -39,6 +39,7 @@ func (e *Endpoint) HandleTimeout(now Time) {
 	if e.fin.at <= now {
 		e.fin.at = Never
 		e.fin.released = true
+		e.timer.since = now
 		e.armSendTimer(now)
 	}
 	if e.synackAt <= now {

@@ -117,6 +117,9 @@ func (e *Endpoint) pollRetransmission(now Time, s *Segment) bool {
 		budget = max(budget, e.snd.mss)
 	}
 	room := live[i].start.To(e.snd.una.Plus(e.snd.wnd))
+	if e.inflight.lost > budget {
+		e.cong.limited = true
+	}
 	if budget < min(e.snd.mss, live[i].len()) {
 		return false
 	}
