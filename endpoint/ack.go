@@ -76,13 +76,14 @@ func (e *Endpoint) becomeEstablished(now Time, s *Segment) {
 	e.snd.wl1, e.snd.wl2 = s.Seq, s.Ack
 	e.due &^= dueSYN
 	e.synackAt = Never
-	e.handshakeDone()
+	e.handshakeDone(now)
 }
 
 // handshakeDone makes the state ESTABLISHED, and FIN-WAIT-1 if the user has
 // closed meanwhile.
-func (e *Endpoint) handshakeDone() {
+func (e *Endpoint) handshakeDone(now Time) {
 	e.setState(Established)
+	e.startKeepAlive(now)
 	lost := e.rtt.backoff > 0
 	e.cong.established(lost)
 	e.rtt.backoff = 0

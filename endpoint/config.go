@@ -35,6 +35,8 @@ type Config struct {
 	// Orphan is how long FIN-WAIT-2 may last once the user will not read
 	// any more; 0 means for ever.
 	Orphan time.Duration
+
+	KeepAlive KeepAlive
 }
 
 // Hold gives, for each kind of segment, how long a decided one is held back.

@@ -29,6 +29,7 @@ type Endpoint struct {
 	fin      finState
 	timer    senderTimer
 	limit    challengeLimit
+	keep     keepState
 	rst      resetHeader
 
 	// closeAt ends TIME-WAIT, or FIN-WAIT-2 of an orphan.
@@ -82,6 +83,7 @@ const (
 	dueRST
 	dueProbe // zero-window probe or tail loss probe
 	dueChallenge
+	dueKeepAlive
 )
 
 // State is the connection's state (RFC 9293, 3.3.2).
@@ -157,6 +159,7 @@ func (e *Endpoint) delete(why Events) {
 	e.fin.at = Never
 	e.closeAt = Never
 	e.synackAt = Never
+	e.keep.at = Never
 	e.out.release()
 	e.inflight.reset()
 	e.in.releaseReassembly()

@@ -10,7 +10,6 @@ const maxTransmissions = 4096
 type transmission struct {
 	start, end Seq
 	sent       Time // when it was last sent
-	first      Time // when it was first sent
 	sacked     bool
 	lost       bool // deemed lost and not sent again yet
 	resent     bool // sent more than once
@@ -42,7 +41,7 @@ func (f *flight) add(start, end Seq, now Time) {
 		n := copy(f.tx, f.tx[f.head:])
 		f.tx, f.head = f.tx[:n], 0
 	}
-	f.tx = append(f.tx, transmission{start: start, end: end, sent: now, first: now})
+	f.tx = append(f.tx, transmission{start: start, end: end, sent: now})
 }
 
 // ackTo drops the records before una and shortens the one that una cuts.

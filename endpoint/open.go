@@ -37,7 +37,7 @@ func newEndpoint(cfg *Config, o Open) *Endpoint {
 	e.snd.nxt = o.ISS
 	e.snd.mss = e.clampMSS(0)
 	e.timer.disarm()
-	e.ack.at, e.fin.at, e.closeAt, e.synackAt = Never, Never, Never, Never
+	e.ack.at, e.fin.at, e.closeAt, e.synackAt, e.keep.at = Never, Never, Never, Never, Never
 	e.out.init(o.ISS + 1)
 	e.rtt.init(cfg)
 	e.rack.init()

@@ -89,7 +89,7 @@ func (e *Endpoint) handleInSynSent(now Time, s *Segment) Reason {
 	e.snd.una = s.Ack
 	e.due &^= dueSYN
 	e.due |= dueACK
-	e.handshakeDone()
+	e.handshakeDone(now)
 	e.armSendTimer(now)
 	// Text and FIN that came with it are handled as in the other states
 	// (sixth step and on).
@@ -123,6 +123,7 @@ func (e *Endpoint) handleSynchronizing(now Time, s *Segment) Reason {
 	if s.Flags.Has(SYN) {
 		return e.handleUnexpectedSYN(now, s)
 	}
+	e.heard(now)
 	// Fifth, check the ACK field.
 	if !s.Flags.Has(ACK) {
 		return ReasonNoAck
@@ -194,6 +195,7 @@ func (e *Endpoint) handleUnacceptable(now Time, s *Segment) Reason {
 		}
 	}
 	e.duplicateACK(now, s)
+	e.heard(now)
 	if why == ReasonOldDuplicate && s.Flags.Has(ACK) && e.synchronized() {
 		// The ACK field of an old segment is still news if it is valid: a
 		// peer that sends our lost ACK's data again may acknowledge ours.

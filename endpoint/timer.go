@@ -26,7 +26,7 @@ func (t *senderTimer) arm(kind timerKind, at Time) { t.kind, t.at = kind, at }
 // NextTimeout is the moment at which HandleTimeout wants to be called, or
 // Never.
 func (e *Endpoint) NextTimeout() Time {
-	return min(e.timer.at, e.ack.at, e.fin.at, e.closeAt, e.synackAt)
+	return min(e.timer.at, e.ack.at, e.fin.at, e.closeAt, e.synackAt, e.keep.at)
 }
 
 // HandleTimeout tells the endpoint the time. Deadlines that have not come are
@@ -49,6 +49,9 @@ func (e *Endpoint) HandleTimeout(now Time) {
 	if e.closeAt <= now {
 		e.delete(0)
 		return
+	}
+	if e.keep.at <= now {
+		e.keepAliveTimeout(now)
 	}
 	if e.timer.at > now {
 		return

@@ -38,7 +38,7 @@ func (e *Endpoint) pollSegment(now Time, s *Segment) bool {
 	if e.due&(dueACK|dueChallenge) != 0 {
 		return e.pollACK(now, s)
 	}
-	return false
+	return e.pollKeepAlive(now, s)
 }
 
 // pollHandshake emits SYN, or SYN-ACK, and challenge ACKs in SYN-RECEIVED.
