@@ -40,13 +40,15 @@ func (e *Endpoint) windowUpdate(now Time) {
 	if e.state != Established && e.state != FinWait1 && e.state != FinWait2 {
 		return
 	}
+	// Without scaling the header can tell less than the buffer takes.
+	most := min(e.cfg.ReceiveBuffer, maxWindow16<<e.rcv.scale)
 	told := max(e.rcv.nxt.To(e.rcv.edge), 0)
-	gain := e.room() - told
-	step := max(2*e.announcedMSS(), e.cfg.ReceiveBuffer/8)
+	gain := min(e.room(), most) - told
+	step := max(2*e.announcedMSS(), most/8)
 	if told < 2*e.announcedMSS() {
-		step = min(e.cfg.ReceiveBuffer/2, e.announcedMSS())
+		step = min(most/2, e.announcedMSS())
 	}
-	if gain >= step && told < e.cfg.ReceiveBuffer/2 {
+	if gain >= step && told < most/2 {
 		e.ackNow(now)
 	}
 }
