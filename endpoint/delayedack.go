@@ -2,16 +2,31 @@ package endpoint
 
 // ackState is the delayed ACK (RFC 9293, 3.8.6.3; SHLD-18).
 type ackState struct {
-	at      Time // when a delayed ACK must leave
-	pending int  // octets received since the last ACK left
+	at      Time  // when a delayed ACK must leave
+	pending int32 // octets received since the last ACK left
+	// duplicates is how many more ACKs are owed for out-of-order segments: a
+	// peer without SACK counts them (RFC 5681, 3.2), so that one for a whole
+	// burst would hide the loss from it.
+	duplicates uint8
+}
+
+// maxDuplicates bounds the duplicate ACKs that one burst can draw.
+const maxDuplicates = 64
+
+// duplicateACKs owes one ACK for an out-of-order segment.
+func (e *Endpoint) duplicateACKs(now Time) {
+	if !e.sack && e.cfg.Hold.ACK == 0 && e.due&dueACK != 0 && e.ack.duplicates < maxDuplicates {
+		e.ack.duplicates++
+	}
+	e.ackNow(now)
 }
 
 // acknowledge owes an ACK for n octets in order: at once for every second
 // full-sized segment (SHLD-19) and when a hole was filled or remains
 // (RFC 5681, 4.2), later otherwise.
 func (e *Endpoint) acknowledge(now Time, n int, filled bool) {
-	e.ack.pending += n
-	if filled || len(e.in.ooo) > 0 || e.ack.pending >= e.cfg.AckEvery*max(e.rcv.mss, 1) {
+	e.ack.pending += int32(min(n, 1<<20))
+	if filled || len(e.in.ooo) > 0 || int(e.ack.pending) >= e.cfg.AckEvery*max(e.rcv.mss, 1) {
 		e.ackNow(now)
 		return
 	}
@@ -37,5 +52,9 @@ func (e *Endpoint) acked() {
 	e.due &^= dueACK | dueChallenge
 	e.ack.at = Never
 	e.ack.pending = 0
+	if e.ack.duplicates > 0 {
+		e.ack.duplicates--
+		e.due |= dueACK
+	}
 	e.ts.lastAckSent = e.rcv.nxt
 }

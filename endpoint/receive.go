@@ -304,6 +304,8 @@ func (e *Endpoint) deliver(now Time, s *Segment, data []byte, fin bool) {
 	if len(data) > 0 {
 		e.in.push(keep(e.cfg.Pool, data, s.Buffer))
 		e.rcv.nxt = e.rcv.nxt.Plus(len(data))
+		// What is acknowledged now is no duplicate any more.
+		e.ack.duplicates = 0
 		filled := len(e.in.ooo) > 0
 		if filled {
 			e.rcv.nxt = e.in.drain(e.rcv.nxt)
@@ -332,7 +334,7 @@ func (e *Endpoint) handleOutOfOrder(now Time, s *Segment, seq Seq, data []byte, 
 			e.in.dsack = Range{}
 		}
 	}
-	e.ackNow(now)
+	e.duplicateACKs(now)
 	return ReasonNone
 }
 
