@@ -2,6 +2,7 @@ package rules
 
 import (
 	"net/netip"
+	"sync/atomic"
 	"time"
 )
 
@@ -15,6 +16,16 @@ const (
 	Reset                // answer its SYN with RST
 	Drop                 // answer nothing
 )
+
+var actionNames = [...]string{"splice", "pass", "reset", "drop"}
+
+// String gives the name that the configuration uses.
+func (a Action) String() string {
+	if int(a) < len(actionNames) {
+		return actionNames[a]
+	}
+	return "unknown"
+}
 
 // Order says who is answered first.
 type Order uint8
@@ -54,7 +65,7 @@ type Fault struct {
 }
 
 // Rule is the treatment of the connections that it matches. It never changes
-// once it is in a Set.
+// once it is in a Set, but for its counters.
 type Rule struct {
 	Name   string
 	Match  Match
@@ -62,8 +73,16 @@ type Rule struct {
 	Action Action
 	Faults []Fault
 
-	matched counter
+	reached atomic.Uint64 // connections whose addresses and ports matched
+	taken   atomic.Uint64 // of these, the ones that the rule decided
 }
+
+// Reached is how many connections came to this rule and matched its addresses
+// and ports, whatever every and probability then said.
+func (r *Rule) Reached() uint64 { return r.reached.Load() }
+
+// Taken is how many connections this rule decided.
+func (r *Rule) Taken() uint64 { return r.taken.Load() }
 
 // Conn is what a rule can ask about a new connection.
 type Conn struct {

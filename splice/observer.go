@@ -14,7 +14,8 @@ type Observer interface {
 	// Segment is called for each segment that a leg of a spliced connection
 	// sends or receives, after it has had its effect.
 	Segment(e *SegmentEvent)
-	// Closed is called once for each connection, when it is gone.
+	// Closed is called once for each connection, when it is over: nothing
+	// is left of it but, at most, a leg in TIME-WAIT.
 	Closed(s *Summary)
 }
 
@@ -63,7 +64,7 @@ type Summary struct {
 	Duration       time.Duration
 	ToServer       uint64 // octets the client sent that the server acknowledged
 	ToClient       uint64
-	FirstClose     string // "client", "server" or "tcpmitm"
+	FirstClose     string // "client", "server" or "tcpmitm"; by timeout, the one that fell silent
 	How            How
 	ClientState    endpoint.State // the leg's last state before CLOSED
 	ServerState    endpoint.State

@@ -1,0 +1,61 @@
+# tcpmitm: build, show, test. `make` alone lists what there is.
+
+SHELL       := /bin/bash
+.SHELLFLAGS := -o pipefail -c
+GO          ?= go
+# The race detector needs a C compiler, and not every machine has one.
+RACE        := $(shell command -v "$$($(GO) env CC 2>/dev/null || echo gcc)" >/dev/null 2>&1 && echo -race)
+# Progress: each test as it begins and ends, and all that a failure says.
+QUIET       := grep -Ev --line-buffered '^=== (PAUSE|CONT|NAME)|^=== RUN .*/|^\s+--- PASS'
+
+.DEFAULT_GOAL := help
+.PHONY: help build demo test unit sim lab lab-plain lint fmt deps-demo deps-test root clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## bin/tcpmitm
+	@command -v $(GO) >/dev/null || { echo "Go is missing from PATH: https://go.dev/dl/ (with sudo: sudo env PATH=\$$PATH make ...)" >&2; exit 1; }
+	@echo "== building bin/tcpmitm"
+	@CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -o bin/tcpmitm ./cmd/tcpmitm
+
+demo: root deps-demo build ## three network namespaces, real traffic, one ladder (root, under a minute)
+	@test/demo/demo.sh bin/tcpmitm
+
+test: root deps-test build ## all tests: unit, simulator, namespace lab (root, under 15 minutes)
+	@$(MAKE) --no-print-directory unit sim lab
+	@echo "== all tests passed"
+
+unit: ## unit tests, with the race detector where there is a C compiler
+	@echo "== unit tests $(if $(RACE),with the race detector,without the race detector: no C compiler)"
+	@$(GO) test $(RACE) -count=1 -timeout 8m $$($(GO) list ./... | grep -v '/test/') ./test/arch
+
+sim: ## the deterministic simulator
+	@if [ -d test/sim ]; then echo "== simulator"; $(GO) test $(RACE) -count=1 -timeout 8m ./test/sim/...; fi
+
+lab: root deps-test ## real programs in network namespaces (root)
+	@echo "== namespace lab: nginx, curl, iperf3, nc and tshark around tcpmitm, about 5 minutes"
+	@$(GO) test -v -count=1 -timeout 12m ./test/lab 2>&1 | $(QUIET)
+
+lab-plain: root deps-test ## the lab's own mechanics, without tcpmitm (root)
+	@$(GO) test -v -count=1 -timeout 12m ./test/lab -plain 2>&1 | $(QUIET)
+
+lint: ## gofmt and go vet
+	@out=$$(gofmt -l $$(git ls-files --cached --others --exclude-standard '*.go')); \
+	  if [ -n "$$out" ]; then echo "not formatted, run make fmt:"; echo "$$out"; exit 1; fi
+	@$(GO) vet ./...
+
+fmt: ## gofmt -w
+	@gofmt -w $$(git ls-files --cached --others --exclude-standard '*.go')
+
+clean: ## remove what was built
+	@rm -rf bin
+
+root:
+	@[ "$$(id -u)" -eq 0 ] || { echo "network namespaces need root: sudo env PATH=\$$PATH make $(firstword $(MAKECMDGOALS))" >&2; exit 1; }
+
+deps-demo:
+	@scripts/install-deps demo
+
+deps-test:
+	@scripts/install-deps test

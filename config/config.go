@@ -1,0 +1,127 @@
+package config
+
+import (
+	"log/slog"
+	"net/netip"
+	"time"
+
+	"tcpmitm/rules"
+)
+
+// Config is what the program does. The tags are the keys of config.toml.
+type Config struct {
+	Intercept Intercept `toml:"intercept"`
+	Handshake Handshake `toml:"handshake"`
+	Limits    Limits    `toml:"limits"`
+	Control   Control   `toml:"control"`
+	Log       Log       `toml:"log"`
+
+	// Rules are the [[rule]] tables, compiled. It is never nil.
+	Rules *rules.Set
+}
+
+// Mode says whose connections are intercepted.
+type Mode uint8
+
+// The modes.
+const (
+	Gateway Mode = iota // connections that this host forwards
+	Local               // this host's own
+)
+
+// WhenDown says what becomes of new connections while tcpmitm is away.
+type WhenDown uint8
+
+// The choices while tcpmitm is away.
+const (
+	Bypass WhenDown = iota
+	Block
+)
+
+// Intercept says which connections are taken, and with what of the kernel.
+type Intercept struct {
+	Mode       Mode              `toml:"mode"`
+	Ports      []rules.PortRange `toml:"ports"` // server ports; none: all
+	Servers    []netip.Prefix    `toml:"servers"`
+	Clients    []netip.Prefix    `toml:"clients"`
+	ClientSide []string          `toml:"client_side"` // interfaces
+	Queues     int               `toml:"queues"`      // 0: one a core
+	WhenDown   WhenDown          `toml:"when_down"`
+
+	QueueBase int           `toml:"queue_base"` // number of the first NFQUEUE
+	TUNPrefix string        `toml:"tun_prefix"`
+	Mark      uint32        `toml:"mark"` // the bits of the packet mark that are ours
+	Zone      int           `toml:"zone"` // of connection tracking
+	Drain     time.Duration `toml:"drain"`
+}
+
+// Hinted tells whether anything but chance says which end of a packet is the
+// server. Without a hint a server's packets are queued twice.
+func (i *Intercept) Hinted() bool {
+	return len(i.Ports) > 0 || len(i.Servers) > 0 || len(i.Clients) > 0 || len(i.ClientSide) > 0
+}
+
+// SYNCookies says when handshakes are kept in the sequence number alone.
+type SYNCookies uint8
+
+// The choices for SYN cookies.
+const (
+	CookiesAuto SYNCookies = iota // from the half-open limit on
+	CookiesAlways
+	CookiesNever
+)
+
+// Handshake says how connections are opened.
+type Handshake struct {
+	Order      rules.Order `toml:"order"`
+	SYNCookies SYNCookies  `toml:"syn_cookies"`
+}
+
+// Limits bound what tcpmitm holds.
+type Limits struct {
+	Connections int          `toml:"connections"`
+	HalfOpen    int          `toml:"half_open"`
+	Memory      int64        `toml:"memory"` // octets
+	OverLimit   rules.Action `toml:"over_limit"`
+}
+
+// Control says where tcpmitm answers questions.
+type Control struct {
+	Socket  string `toml:"socket"`
+	Metrics string `toml:"metrics"` // host:port; empty: off
+}
+
+// Format is that of the log.
+type Format uint8
+
+// The formats.
+const (
+	Text Format = iota
+	JSON
+)
+
+// Log says what is logged and how.
+type Log struct {
+	Level  slog.Level `toml:"level"`
+	Format Format     `toml:"format"`
+}
+
+// Default is what an empty file means.
+func Default() *Config {
+	return &Config{
+		Intercept: Intercept{
+			Mode:      Gateway,
+			WhenDown:  Bypass,
+			QueueBase: 6400,
+			TUNPrefix: "mitm",
+			Mark:      0x40000000,
+			Zone:      6400,
+			Drain:     0,
+		},
+		Handshake: Handshake{Order: rules.ServerFirst, SYNCookies: CookiesAuto},
+		Limits:    Limits{Connections: 100000, HalfOpen: 4096, Memory: 1 << 30, OverLimit: rules.Pass},
+		Control:   Control{Socket: "/run/tcpmitm.sock"},
+		Log:       Log{Level: slog.LevelInfo, Format: Text},
+		Rules:     rules.New(nil),
+	}
+}

@@ -1,0 +1,250 @@
+package config
+
+import (
+	"fmt"
+	"math"
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+
+	"tcpmitm/rules"
+)
+
+// maxList bounds the lists of networks, ports and interfaces.
+const maxList = 4096
+
+// choice is a word and what it stands for.
+type choice[T any] struct {
+	word  string
+	value T
+}
+
+// oneOf reads a key that takes one of a few words.
+func oneOf[T any](t *table, key string, into *T, choices []choice[T]) {
+	words := make([]string, len(choices))
+	for i, c := range choices {
+		words[i] = c.word
+	}
+	word, ok := typed[string](t, key, oneOfWords(words))
+	if !ok {
+		return
+	}
+	for _, c := range choices {
+		if c.word == word {
+			*into = c.value
+			return
+		}
+	}
+	if best := nearest(word, words); best != "" {
+		t.wrong(key, "unknown value %q: did you mean %q? It must be %s", word, best, oneOfWords(words))
+		return
+	}
+	t.wrong(key, "unknown value %q: must be %s", word, oneOfWords(words))
+}
+
+// whole reads a whole number from least to most.
+func whole[T int | int64 | uint32 | uint64](t *table, key string, into *T, least, most int64) {
+	v, ok := typed[int64](t, key, fmt.Sprintf("a whole number from %d to %d", least, most))
+	switch {
+	case !ok:
+	case v < least || v > most:
+		t.wrong(key, "%d is out of range: must be from %d to %d", v, least, most)
+	default:
+		*into = T(v)
+	}
+}
+
+// duration reads a time such as "300ms" from least to most.
+func (t *table) duration(key string, into *time.Duration, least, most time.Duration) {
+	text, ok := typed[string](t, key, `a time with its unit in quotes, for example "300ms" or "2s"`)
+	if !ok {
+		return
+	}
+	d, err := time.ParseDuration(text)
+	switch {
+	case err != nil:
+		t.wrong(key, `%q is no time: write a number and a unit, for example "300ms", "2s" or "1m30s"`, text)
+	case d < least || d > most:
+		t.wrong(key, "%q is out of range: must be from %v to %v", text, short(least), short(most))
+	default:
+		*into = d
+	}
+}
+
+// short writes a time without the zero units that Duration.String adds.
+func short(d time.Duration) string {
+	s := d.String()
+	if strings.HasSuffix(s, "m0s") {
+		s = s[:len(s)-2]
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = s[:len(s)-2]
+	}
+	return s
+}
+
+var sizeUnits = []choice[int64]{
+	{"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}, {"TiB", 1 << 40},
+	{"kB", 1e3}, {"MB", 1e6}, {"GB", 1e9}, {"TB", 1e12},
+	{"B", 1},
+}
+
+// parseSize reads "64KiB"; ok is false if it is no size.
+func parseSize(text string) (octets int64, ok bool) {
+	for _, u := range sizeUnits {
+		number, found := strings.CutSuffix(text, u.word)
+		if !found {
+			continue
+		}
+		v, err := strconv.ParseFloat(strings.TrimSpace(number), 64)
+		v *= float64(u.value)
+		// 2^63 itself does not fit; as a float it is exact.
+		if err != nil || math.IsNaN(v) || v < 0 || v >= 1<<63 {
+			return 0, false
+		}
+		return int64(v), true
+	}
+	return 0, false
+}
+
+// formatSize writes a size in the largest unit that needs no fraction.
+func formatSize(octets int64) string {
+	best := sizeUnits[len(sizeUnits)-1]
+	for _, u := range sizeUnits[:4] {
+		if octets >= u.value && octets%u.value == 0 {
+			best = u
+		}
+	}
+	return fmt.Sprintf("%d%s", octets/best.value, best.word)
+}
+
+// size reads octets: a string with a unit or a whole number.
+func (t *table) size(key string, into *int64, least, most int64) {
+	const example = `a size with its unit in quotes, for example "64KiB" or "1GiB"`
+	v, there := t.get(key)
+	if !there {
+		return
+	}
+	var octets int64
+	switch v := v.(type) {
+	case int64:
+		octets = v
+	case string:
+		var ok bool
+		if octets, ok = parseSize(v); !ok {
+			t.wrong(key, "%q is no size: must be %s", v, example)
+			return
+		}
+	default:
+		t.wrong(key, "must be %s, not %s", example, kind(v))
+		return
+	}
+	if octets < least || octets > most {
+		t.wrong(key, "%v is out of range: must be from %s to %s", v, formatSize(least), formatSize(most))
+		return
+	}
+	*into = octets
+}
+
+// share reads a probability.
+func (t *table) share(key string, into *float64) {
+	v, there := t.get(key)
+	if !there {
+		return
+	}
+	var p float64
+	switch v := v.(type) {
+	case int64:
+		p = float64(v)
+	case float64:
+		p = v
+	default:
+		t.wrong(key, "must be a number from 0 to 1, for example 0.5, not %s", kind(v))
+		return
+	}
+	// Written so that NaN is refused too.
+	if !(p >= 0 && p <= 1) {
+		t.wrong(key, "%v is out of range: must be from 0 to 1, for example 0.5", v)
+		return
+	}
+	*into = p
+}
+
+// elements reads a list of which parse understands each element; parse
+// returns what is wrong with one, or "".
+func elements[T any](t *table, key, example string, into *[]T, parse func(any) (T, string)) {
+	list := t.list(key, example)
+	if len(list) > maxList {
+		t.wrong(key, "has %d elements, of which there may be %d", len(list), maxList)
+		return
+	}
+	for i, v := range list {
+		e, wrong := parse(v)
+		if wrong != "" {
+			t.add(t.element(key, i), "%s in %s: %s", key, t.name, wrong)
+			continue
+		}
+		*into = append(*into, e)
+	}
+}
+
+// ports reads a list of ports and ranges of them.
+func (t *table) ports(key string, into *[]rules.PortRange) {
+	elements(t, key, `[80, "8000-8099"]`, into, parsePorts)
+}
+
+func parsePorts(v any) (rules.PortRange, string) {
+	const right = `a port from 1 to 65535, or a range such as "8000-8099"`
+	none := rules.PortRange{}
+	switch v := v.(type) {
+	case int64:
+		if v < 1 || v > math.MaxUint16 {
+			return none, fmt.Sprintf("%d is no port: must be %s", v, right)
+		}
+		return rules.PortRange{First: uint16(v), Last: uint16(v)}, ""
+	case string:
+		from, to, isRange := strings.Cut(v, "-")
+		if !isRange {
+			to = from
+		}
+		first, err1 := strconv.ParseUint(strings.TrimSpace(from), 10, 16)
+		last, err2 := strconv.ParseUint(strings.TrimSpace(to), 10, 16)
+		switch {
+		case err1 != nil || err2 != nil || first == 0 || last == 0:
+			return none, fmt.Sprintf("%q is no port: must be %s", v, right)
+		case first > last:
+			return none, fmt.Sprintf("%q runs backwards: did you mean \"%d-%d\"?", v, last, first)
+		}
+		return rules.PortRange{First: uint16(first), Last: uint16(last)}, ""
+	}
+	return none, fmt.Sprintf("must be %s, not %s", right, kind(v))
+}
+
+// networks reads a list of networks in CIDR notation.
+func (t *table) networks(key string, into *[]netip.Prefix) {
+	elements(t, key, `["10.0.0.0/8", "fd00::/8"]`, into, parseNetwork)
+}
+
+func parseNetwork(v any) (netip.Prefix, string) {
+	const right = `a network such as "10.0.0.0/8" or "fd00::/8"`
+	text, ok := v.(string)
+	if !ok {
+		return netip.Prefix{}, fmt.Sprintf("must be %s in quotes, not %s", right, kind(v))
+	}
+	if a, err := netip.ParseAddr(text); err == nil && a.Zone() == "" {
+		a = a.Unmap()
+		return netip.Prefix{}, fmt.Sprintf("%q is an address, not a network: did you mean \"%v/%d\"?", text, a, a.BitLen())
+	}
+	p, err := netip.ParsePrefix(text)
+	switch {
+	case err != nil:
+		return netip.Prefix{}, fmt.Sprintf("%q is no network: must be %s", text, right)
+	case p.Addr().Is4In6():
+		return netip.Prefix{}, fmt.Sprintf("%q is IPv4 written as IPv6: write it as \"%v/%d\"",
+			text, p.Masked().Addr().Unmap(), max(0, p.Bits()-96))
+	case p != p.Masked():
+		return netip.Prefix{}, fmt.Sprintf("%q has bits set behind its first %d: did you mean \"%v\"?", text, p.Bits(), p.Masked())
+	}
+	return p, ""
+}

@@ -1,0 +1,167 @@
+package splice
+
+import (
+	"time"
+
+	"tcpmitm/endpoint"
+)
+
+// resetLinger is how long a flow that was ended by a RST is remembered, so
+// that a peer that has not got it gets another and not the other side's
+// kernel.
+const resetLinger = 10 * time.Second
+
+// closed notes who closed first and how; what comes later follows from it.
+func (f *flow) closed(who string, how How) {
+	if f.firstClose == "" {
+		f.firstClose, f.how = who, how
+	}
+}
+
+// abort ends a leg by a RST, if its peer is still there.
+func (s *Shard) abort(now endpoint.Time, f *flow, l endpoint.Leg) {
+	leg := &f.legs[l]
+	if l == endpoint.Client {
+		f.syn = nil
+	}
+	if leg.ep == nil || leg.done() {
+		return
+	}
+	leg.note()
+	leg.ep.Abort(now)
+	leg.aborted = true
+	s.markDirty(f)
+}
+
+// ownTimeout carries out the flow's own deadline.
+func (s *Shard) ownTimeout(now endpoint.Time, f *flow) {
+	switch {
+	case f.phase == lingering:
+		f.legs[0].aborted, f.legs[1].aborted = false, false
+	case f.syn == nil:
+	case now < f.lastSYN.Add(synPatience):
+		f.deadline = f.lastSYN.Add(synPatience)
+	default:
+		// Nobody waits for the server's answer any more.
+		f.closed("client", ByTimeout)
+		f.syn = nil
+		s.abort(now, f, endpoint.Server)
+	}
+}
+
+// conclude ends a connection of which nothing is left but TIME-WAIT: it is
+// reported, gives its place back, and lingers.
+func (s *Shard) conclude(now endpoint.Time, f *flow) {
+	s.finish(now, f)
+	if f.legs[0].aborted || f.legs[1].aborted {
+		f.deadline = now.Add(resetLinger)
+	} else {
+		f.deadline = endpoint.Never
+	}
+	s.live.remove(f)
+	s.lingering.add(f)
+	f.listed = true
+	if s.lingering.count > maxLingering {
+		s.remove(s.lingering.first)
+	}
+}
+
+// finish reports a connection's end, once, and gives its places back.
+func (s *Shard) finish(now endpoint.Time, f *flow) {
+	if f.phase == lingering {
+		return
+	}
+	f.phase = lingering
+	f.syn = nil
+	s.dropWire(f)
+	s.givePlace(f)
+	s.counters.Closed++
+	if s.opt.Observer == nil {
+		return
+	}
+	c, v := &f.legs[endpoint.Client], &f.legs[endpoint.Server]
+	s.opt.Observer.Closed(&Summary{
+		Conn:        f.id,
+		Client:      f.clientAddr(),
+		Server:      f.serverAddr(),
+		Rule:        f.profile.rule,
+		Started:     s.opt.Epoch.Add(time.Duration(f.opened)),
+		Duration:    now.Sub(f.opened),
+		ToServer:    v.delivered(),
+		ToClient:    c.delivered(),
+		FirstClose:  f.firstClose,
+		How:         f.how,
+		ClientState: c.last,
+		ServerState: v.last,
+	})
+}
+
+// letGo releases the legs of a lingering flow that are over, and the flow
+// when nothing is left of it. It tells whether the flow is gone.
+func (s *Shard) letGo(f *flow) bool {
+	if f.gone {
+		return true
+	}
+	for l := range f.legs {
+		if f.legs[l].state() == endpoint.Closed && !f.dirty {
+			f.legs[l].release()
+		}
+	}
+	if f.legs[0].ep != nil || f.legs[1].ep != nil || f.deadline != endpoint.Never {
+		return false
+	}
+	s.remove(f)
+	return true
+}
+
+// abandon ends a flow at once: what its legs still have to say is sent, and
+// nothing of it stays.
+func (s *Shard) abandon(now endpoint.Time, f *flow) {
+	for l := range f.legs {
+		s.abort(now, f, endpoint.Leg(l))
+		s.send(now, f, endpoint.Leg(l))
+	}
+	s.finish(now, f)
+	s.remove(f)
+}
+
+// remove forgets a flow and gives back all that it has.
+func (s *Shard) remove(f *flow) {
+	if f.gone {
+		return
+	}
+	list := &s.live
+	if f.listed {
+		list = &s.lingering
+	}
+	f.gone = true
+	list.remove(f)
+	s.wheel.stop(&f.timer)
+	s.dropWire(f)
+	s.givePlace(f)
+	for l := range f.legs {
+		leg := &f.legs[l]
+		leg.release()
+		if s.flows[leg.in].flow == f {
+			delete(s.flows, leg.in)
+		}
+	}
+}
+
+// Drain stops taking new connections: from now on their SYNs pass.
+func (s *Shard) Drain() { s.draining = true }
+
+// Shutdown ends all connections: both peers of each get a RST. A client whose
+// SYN is held is told nothing: it sends it again, past us.
+func (s *Shard) Shutdown(now endpoint.Time) {
+	s.draining = true
+	for f := s.live.first; f != nil; f = s.live.first {
+		f.closed("tcpmitm", ByShutdown)
+		s.abandon(now, f)
+	}
+	for f := s.lingering.first; f != nil; f = s.lingering.first {
+		s.remove(f)
+	}
+	clear(s.dirty)
+	s.dirty = s.dirty[:0]
+}

@@ -1,0 +1,134 @@
+package splice
+
+import (
+	"time"
+
+	"tcpmitm/endpoint"
+	"tcpmitm/rules"
+)
+
+// Decisions are remembered for between half and all of decisionLife, so that
+// a SYN that is sent again meets the same one: a rule with a probability
+// would else judge each copy anew. At most maxDecisions are kept in each of
+// two generations.
+const (
+	decisionLife = 64 * time.Second
+	maxDecisions = 1 << 13
+)
+
+// decision is what becomes of a new connection.
+type decision struct {
+	action rules.Action
+	rule   *rules.Rule
+	cookie bool // answer with a SYN cookie
+	// fleeting: not remembered, for the next copy of the SYN may be luckier.
+	fleeting bool
+}
+
+type decisionKey struct {
+	tuple endpoint.Tuple
+	isn   endpoint.Seq
+}
+
+// decisions are two generations: the young one becomes the old one when it
+// is full or half a life old, and the old one is forgotten.
+type decisions struct {
+	young, old map[decisionKey]decision
+	since      endpoint.Time
+}
+
+func (m *decisions) find(k decisionKey) (decision, bool) {
+	if d, ok := m.young[k]; ok {
+		return d, true
+	}
+	d, ok := m.old[k]
+	return d, ok
+}
+
+func (m *decisions) remember(now endpoint.Time, k decisionKey, d decision) {
+	m.age(now)
+	m.young[k] = d
+}
+
+// age makes room and forgets what is too old.
+func (m *decisions) age(now endpoint.Time) {
+	switch past := now.Sub(m.since); {
+	case m.young == nil || past >= decisionLife:
+		m.young, m.old = make(map[decisionKey]decision), nil
+	case past >= decisionLife/2 || len(m.young) >= maxDecisions:
+		m.young, m.old = make(map[decisionKey]decision), m.young
+	default:
+		return
+	}
+	m.since = now
+}
+
+// decide says what becomes of a new connection. If it is to be spliced, f has
+// been given its places in the budget.
+func (s *Shard) decide(now endpoint.Time, p *endpoint.Packet, key endpoint.Tuple, f *flow) decision {
+	if p.Options.Has&endpoint.HasAuth != 0 {
+		// TCP-MD5 and TCP-AO sign addresses and sequence numbers: nobody can
+		// stand in between.
+		s.drop(endpoint.ReasonNotSplittable)
+		return decision{action: rules.Pass}
+	}
+	if s.draining {
+		return decision{action: rules.Pass}
+	}
+	k := decisionKey{key, p.Seq}
+	s.memory.age(now)
+	d, again := s.memory.find(k)
+	if !again {
+		d.rule = loadRules(s.opt.Rules).First(rules.Conn{Client: p.Source(), Server: p.Destination()})
+		if d.rule != nil {
+			d.action = d.rule.Action
+		}
+		if d.action == rules.Reset || d.action == rules.Drop {
+			s.reportRuled(now, key, d.rule)
+		}
+	}
+	if d.action == rules.Splice {
+		d = s.withinLimits(now, p, d, f)
+	}
+	if !again && !d.fleeting && (d.action != rules.Splice || d.cookie) {
+		s.memory.remember(now, k, d)
+	}
+	return d
+}
+
+// withinLimits turns the decision to splice into what the limits leave of it.
+func (s *Shard) withinLimits(now endpoint.Time, p *endpoint.Packet, d decision, f *flow) decision {
+	crowded := s.tooManyHalfOpen()
+	d.cookie = false
+	if crowded && s.opt.Cookies == CookiesNever {
+		// Silence: whoever means it sends its SYN again.
+		s.drop(endpoint.ReasonOverLimit)
+		return decision{action: rules.Drop, fleeting: true}
+	}
+	if (crowded && s.opt.Cookies == CookiesAuto || s.opt.Cookies == CookiesAlways) && s.canCookie(p, d.rule) {
+		d.cookie = true
+		return d
+	}
+	if s.takePlace(now, f) {
+		return d
+	}
+	return s.overLimit()
+}
+
+// overLimit is the decision about a connection that there is no room for.
+func (s *Shard) overLimit() decision {
+	s.drop(endpoint.ReasonOverLimit)
+	if s.opt.OverLimit == rules.Splice {
+		return decision{action: rules.Pass}
+	}
+	return decision{action: s.opt.OverLimit, fleeting: s.opt.OverLimit == rules.Drop}
+}
+
+// pass sends a new connection's SYN on as it came. It is not accepted where
+// it was taken, because the SYN is judged in a connection tracking zone of
+// its own there, and the rest of the connection will not be.
+func (s *Shard) pass(p *endpoint.Packet) endpoint.Verdict {
+	s.counters.Passed++
+	s.sent(s.dev.SendPacket(endpoint.Server, p.Raw))
+	return endpoint.Take
+}

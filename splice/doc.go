@@ -1,0 +1,52 @@
+// Package splice joins two TCP endpoints to one connection: one faces the
+// client, one the server, and between them the splice carries bytes, FINs,
+// resets and silence, as the rules say.
+//
+// It knows packets and segments, not queues and devices: a Device brings
+// packets in and takes segments out. It keeps no clock of its own: now is an
+// argument everywhere, and only Run asks the device for it.
+//
+// # Who owns what
+//
+// A Shard, with everything in it (its flow table, both endpoints of each
+// flow, timers, buffers, counters), is owned by one goroutine: the one that
+// calls Run, or the one that calls the methods that Run is made of. There is
+// no lock. What is shared between shards is the rule set, behind an atomic
+// pointer, and the Budget, which consists of atomic counters. From other
+// goroutines only Do, which runs a function on the shard's goroutine, may be
+// called.
+//
+// # The driving loop
+//
+// Run is this loop; a simulator runs the same with a clock of its own:
+//
+//	for {
+//		wait for packets, at most until s.NextTimeout()
+//		for each packet of a burst: verdict = s.HandlePacket(now, packet)
+//		s.Transmit(now)
+//		s.HandleTimeouts(now)
+//		s.Transmit(now)
+//	}
+//
+// The duties of the caller: give each packet's verdict to the kernel; call
+// Transmit after the burst and not after each packet; keep now from going
+// back; call Shutdown at the end.
+//
+// # A connection's life
+//
+// A SYN that has passed the host's filter is judged by the rules and limits
+// (decide.go). To be spliced, server first: the SYN is held, the server is
+// dialled with options that mirror the client's (open.go), and when it has
+// answered, the held SYN is let into an endpoint of our own, which answers
+// the client. The server's refusal, silence or unreachability is passed on as
+// what it is (refuse.go). Client first, and after a SYN cookie
+// (syncookie.go), the client is connected before the server is asked.
+//
+// Then bytes are carried (relay.go) until both sides have closed, or one has
+// reset or fallen silent (heed.go, close.go). When nothing but TIME-WAIT is
+// left, the connection is reported and lingers.
+//
+// Faults live at the edges: what delays a decided segment is the endpoint's
+// Config.Hold, one Config for each rule (profile.go); what happens to a
+// segment that arrives is the wire stage's (wire.go).
+package splice

@@ -1,0 +1,145 @@
+package splice
+
+import (
+	"tcpmitm/endpoint"
+)
+
+// phase says what a flow waits for.
+type phase uint8
+
+const (
+	// dialling: the server has not answered our SYN. Server first, the
+	// client's SYN is held meanwhile and the client leg has no endpoint;
+	// client first, the client is connected already.
+	dialling phase = iota
+	// answering: the client's handshake is in progress.
+	answering
+	// relaying: both are connected; bytes and FINs are carried.
+	relaying
+	// lingering: the connection is over and has been reported. What is left
+	// is TIME-WAIT, or the duty to tell a peer once more that it was reset.
+	lingering
+)
+
+// flow is one spliced connection: two legs and what goes on between them. It
+// belongs to its shard's goroutine.
+type flow struct {
+	id     uint64
+	phase  phase
+	legs   [2]leg
+	opened endpoint.Time
+	*profile
+
+	// syn is the client's SYN, held while the server is being dialled
+	// (server first). Its payload, if any, is not kept: the client sends it
+	// again.
+	syn *endpoint.Segment
+	// lastSYN is when the client sent its SYN last.
+	lastSYN endpoint.Time
+	// mirror is the SYN-ACK of the server, or client first the SYN of the
+	// client: what the other leg's options are made from.
+	mirror endpoint.Options
+	ecn    bool // that segment agreed to, or asked for, ECN
+
+	// deadline is the flow's own, beside those of its endpoints.
+	deadline endpoint.Time
+	timer    timer
+	wire     wireStage
+
+	firstClose string // empty while nobody has closed
+	how        How
+
+	dirty      bool
+	gone       bool
+	listed     bool // among the lingering ones, not the live ones
+	holdsPlace bool
+	holdsHalf  bool
+
+	next, prev *flow // in one of the shard's lists, oldest first
+}
+
+// leg is one side of a flow. The shard is the other side of it: in is the
+// tuple of what the peer sends, out of what we send.
+type leg struct {
+	ep      *endpoint.Endpoint // nil before it is opened and after it is let go
+	in, out endpoint.Tuple
+	header  Header
+	last    endpoint.State // the last state before CLOSED
+
+	// written is how many octets were given to Write: what the other leg's
+	// peer has sent and this one's is to get.
+	written uint64
+	acked   uint64 // of written, when the leg was let go
+
+	peerClosed bool // the peer's FIN is here, and all before it
+	finPassed  bool // CloseWrite was called: the other peer's FIN is passed on
+	aborted    bool // ended by a RST: late segments of the peer get another
+
+	// shown tells for which kinds of segments the observer knows of a hold.
+	shown [numKinds]bool
+
+	iss, irs          endpoint.Seq
+	scaleIn, scaleOut uint8 // shifts of the windows that arrive and leave
+	offered           uint8 // the shift in our SYN
+	peerOffered       uint8
+	offeredScale      bool
+	peerOffersScale   bool
+}
+
+// legRef is what the flow table holds: a flow, and which leg the tuple is of.
+type legRef struct {
+	flow *flow
+	leg  endpoint.Leg
+}
+
+// client and server are the addresses as the user knows them.
+func (f *flow) client() *endpoint.Tuple { return &f.legs[endpoint.Client].in }
+
+// state is the leg's state as `ss` shows it.
+func (l *leg) state() endpoint.State {
+	if l.ep == nil {
+		return endpoint.Closed
+	}
+	return l.ep.State()
+}
+
+// done tells that nothing will happen on the leg any more but the end of
+// TIME-WAIT.
+func (l *leg) done() bool {
+	st := l.state()
+	return st == endpoint.Closed || st == endpoint.TimeWait
+}
+
+// note keeps what must outlive the endpoint.
+func (l *leg) note() {
+	if st := l.ep.State(); st != endpoint.Closed {
+		l.last = st
+	} else {
+		l.last = l.ep.LastState()
+	}
+}
+
+// delivered is how many of the written octets the peer has acknowledged.
+func (l *leg) delivered() uint64 {
+	if l.ep == nil {
+		return l.acked
+	}
+	i := l.ep.Info()
+	// Sequence numbers are modulo 2^32, but what is unacknowledged is far
+	// less than that. A FIN counts as one octet behind the last.
+	end := i.ISS + 1 + endpoint.Seq(l.written)
+	if unacked := i.SndUna.To(end); unacked > 0 {
+		return l.written - min(uint64(unacked), l.written)
+	}
+	return l.written
+}
+
+// release lets the endpoint go.
+func (l *leg) release() {
+	if l.ep != nil {
+		l.note()
+		l.acked = l.delivered()
+		l.ep.Release()
+		l.ep = nil
+	}
+}

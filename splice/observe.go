@@ -1,0 +1,43 @@
+package splice
+
+import "tcpmitm/endpoint"
+
+// observe tells the observer of one segment.
+func (s *Shard) observe(now endpoint.Time, f *flow, l endpoint.Leg, out bool, seg *endpoint.Segment,
+	before endpoint.State, why endpoint.Reason, note string) {
+	leg := &f.legs[l]
+	e := &s.event
+	*e = SegmentEvent{
+		At:      now,
+		Conn:    f.id,
+		Client:  f.clientAddr(),
+		Server:  f.serverAddr(),
+		Rule:    f.profile.rule,
+		Leg:     l,
+		Out:     out,
+		Seq:     seg.Seq,
+		Ack:     seg.Ack,
+		ISS:     leg.iss,
+		IRS:     leg.irs,
+		Flags:   seg.Flags,
+		Window:  seg.Window,
+		Options: seg.Options,
+		Len:     seg.PayloadLen(),
+		Before:  before,
+		After:   before,
+		Reason:  why,
+		Note:    note,
+	}
+	if leg.ep != nil {
+		e.After = leg.ep.State()
+	}
+	switch {
+	case seg.Flags.Has(endpoint.SYN):
+		// The window of a SYN is never scaled (RFC 7323, 2.2).
+	case out:
+		e.Scale = leg.scaleOut
+	default:
+		e.Scale = leg.scaleIn
+	}
+	s.opt.Observer.Segment(e)
+}

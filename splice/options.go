@@ -1,0 +1,71 @@
+package splice
+
+import (
+	"sync/atomic"
+	"time"
+
+	"tcpmitm/endpoint"
+	"tcpmitm/rules"
+)
+
+// CookieMode says when a SYN is answered without keeping anything of it.
+type CookieMode uint8
+
+// The modes.
+const (
+	CookiesAuto   CookieMode = iota // from the half-open limit on
+	CookiesAlways                   // every connection starts with a cookie
+	CookiesNever                    // at the half-open limit SYNs are dropped
+)
+
+// Options are what a shard is made with. They do not change afterwards; what
+// does change, the rules, is behind an atomic pointer.
+type Options struct {
+	// Rules decides about new connections; a nil pointer, or one that holds
+	// nil, is an empty set: everything is spliced. All shards share one.
+	Rules *atomic.Pointer[rules.Set]
+	// Order says who is answered first.
+	Order rules.Order
+	// Cookies says when SYN cookies are used.
+	Cookies CookieMode
+	// Budget counts what all shards together may have; nil is no limit.
+	Budget *Budget
+	// OverLimit is what becomes of a new connection when a limit is reached:
+	// rules.Pass, rules.Reset or rules.Drop. The zero value, rules.Splice, is
+	// taken as Pass.
+	OverLimit rules.Action
+	// Endpoint is how both legs behave. Its Pool is that of this shard alone.
+	Endpoint endpoint.Config
+	// MTU of the paths to clients and servers, in octets; 0 means 1500.
+	MTU int
+	// Secret keys initial sequence numbers and SYN cookies. It is random and
+	// the same in all shards.
+	Secret [32]byte
+	// Epoch is the wall clock's reading at the device's time 0; it dates
+	// summaries. The zero value lets the shard look at both clocks.
+	Epoch time.Time
+	// Observer is told of segments and of ended connections; nil is nobody.
+	Observer Observer
+	// Index is this shard's number, and ShardOf tells which shard a client
+	// port belongs to. A nil ShardOf means that there is one shard.
+	Index   int
+	ShardOf func(clientPort uint16) int
+}
+
+// defaultMTU is that of Ethernet, in octets.
+const defaultMTU = 1500
+
+// Budget is what all shards together may have. A limit of 0 is none.
+type Budget struct {
+	Connections int64 // spliced at once
+	HalfOpen    int64 // handshakes in progress
+
+	connections atomic.Int64
+	halfOpen    atomic.Int64
+	lastConn    atomic.Uint64
+}
+
+// InUse tells how many connections and handshakes there are.
+func (b *Budget) InUse() (connections, halfOpen int64) {
+	return b.connections.Load(), b.halfOpen.Load()
+}

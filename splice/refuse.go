@@ -1,0 +1,77 @@
+package splice
+
+import (
+	"time"
+
+	"tcpmitm/endpoint"
+	"tcpmitm/rules"
+)
+
+// resetOf is the RST that answers a segment for which there is no connection
+// (RFC 9293, 3.10.7.1).
+func resetOf(seg *endpoint.Segment) endpoint.Segment {
+	if seg.Flags.Has(endpoint.ACK) {
+		return endpoint.Segment{Seq: seg.Ack, Flags: endpoint.RST}
+	}
+	return endpoint.Segment{Ack: seg.End(), Flags: endpoint.RST | endpoint.ACK}
+}
+
+// refuse passes the server's refusal on to a client whose SYN is held: it
+// sees ECONNREFUSED, as it would without us.
+func (s *Shard) refuse(now endpoint.Time, f *flow) {
+	if f.syn == nil {
+		return
+	}
+	syn := f.syn
+	f.syn = nil
+	s.sendReset(now, f, endpoint.Client, syn)
+}
+
+// sendReset answers a segment of a flow's peer by a RST.
+func (s *Shard) sendReset(now endpoint.Time, f *flow, l endpoint.Leg, seg *endpoint.Segment) {
+	s.reply = resetOf(seg)
+	leg := &f.legs[l]
+	s.emit(l, &leg.out, leg.header, &s.reply)
+	if s.opt.Observer != nil {
+		s.observe(now, f, l, true, &s.reply, endpoint.Closed, endpoint.ReasonNone, "")
+	}
+}
+
+// unreachable passes an ICMP error about our SYN on to the client: as the
+// same error if its SYN is held, else as a RST.
+func (s *Shard) unreachable(now endpoint.Time, f *flow, e *endpoint.ICMPError) {
+	f.closed("server", ByUnreachable)
+	if f.syn != nil {
+		s.sent(s.dev.SendUnreachable(endpoint.Client, e, &f.legs[endpoint.Client].in, f.syn))
+	}
+	s.abort(now, f, endpoint.Client)
+	s.abort(now, f, endpoint.Server)
+	f.legs[endpoint.Server].aborted = false
+}
+
+// resetSYN answers a new connection's SYN by a RST; key is how the client
+// addressed it.
+func (s *Shard) resetSYN(now endpoint.Time, p *endpoint.Packet, key endpoint.Tuple) {
+	s.reply = resetOf(&p.Segment)
+	out := key.Reverse()
+	s.emit(endpoint.Client, &out, Header{}, &s.reply)
+}
+
+// reportRuled reports a connection that a rule ended before it began.
+func (s *Shard) reportRuled(now endpoint.Time, key endpoint.Tuple, r *rules.Rule) {
+	id := s.budget.lastConn.Add(1)
+	if s.opt.Observer == nil {
+		return
+	}
+	s.opt.Observer.Closed(&Summary{
+		Conn:        id,
+		Client:      key.Source(),
+		Server:      key.Destination(),
+		Rule:        r.Name,
+		Started:     s.opt.Epoch.Add(time.Duration(now)),
+		FirstClose:  "tcpmitm",
+		How:         ByRule,
+		ClientState: endpoint.Listen,
+		ServerState: endpoint.Closed,
+	})
+}

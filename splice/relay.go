@@ -1,0 +1,48 @@
+package splice
+
+import "tcpmitm/endpoint"
+
+// relay carries what has arrived on each leg over to the other.
+func (s *Shard) relay(now endpoint.Time, f *flow) {
+	for l := range f.legs {
+		s.carry(now, f, endpoint.Leg(l))
+	}
+}
+
+// carry moves octets from one leg to the other for as long as the other has
+// room. What it has no room for stays in the receive buffer of the leg it
+// came in on and so shuts that peer's window: both buffers together bound
+// what one direction can hold.
+//
+// The FIN follows the last octet and closes this direction alone; the other
+// one stays open for as long as it likes (RFC 9293, 3.6).
+func (s *Shard) carry(now endpoint.Time, f *flow, l endpoint.Leg) {
+	from, to := &f.legs[l], &f.legs[l.Other()]
+	if from.ep == nil || to.ep == nil || to.finPassed {
+		return
+	}
+	if st := to.ep.State(); st == endpoint.Closed || st == endpoint.TimeWait {
+		return
+	}
+	for moved := 0; ; moved++ {
+		if moved == maxChunksPerTurn {
+			s.markDirty(f)
+			return
+		}
+		space := to.ep.WriteSpace()
+		if space <= 0 {
+			break
+		}
+		c, ok := from.ep.Read(now, space)
+		if !ok {
+			break
+		}
+		to.written += uint64(len(c.Data))
+		s.counters.Octets[l.Other()] += uint64(len(c.Data))
+		to.ep.Write(now, c)
+	}
+	if from.peerClosed && from.ep.Readable() == 0 {
+		to.finPassed = true
+		to.ep.CloseWrite(now)
+	}
+}

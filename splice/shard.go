@@ -1,0 +1,203 @@
+package splice
+
+import (
+	"sync/atomic"
+	"time"
+
+	"tcpmitm/endpoint"
+)
+
+// Bounds of a shard, each in its unit.
+const (
+	// maxLingering is how many flows may be kept that are over but for
+	// TIME-WAIT or a RST that may have to be repeated; beyond it the oldest
+	// is forgotten.
+	maxLingering = 1 << 15
+	// mailboxSize is how many questions, and how many packets of other
+	// shards, may wait.
+	mailboxSize = 1024
+	// maxRounds is how often one flow is looked at in one turn.
+	maxRounds = 4
+	// maxChunksPerTurn and maxSegmentsPerTurn are what one leg may move and
+	// send in one turn before the other flows have theirs.
+	maxChunksPerTurn   = 1024
+	maxSegmentsPerTurn = 1024
+)
+
+// Shard is a share of all connections, with everything that belongs to them.
+// See the package comment for who may call what.
+type Shard struct {
+	dev    Device
+	opt    Options
+	budget *Budget
+	isn    *endpoint.ISNGenerator
+	peers  []*Shard
+
+	flows map[endpoint.Tuple]legRef
+	// Each flow is in one of two lists: live ones, and those that linger.
+	live, lingering flowList
+
+	wheel    wheel
+	profiles profiles
+	memory   decisions
+	cookies  cookieJar
+	inWire   int // segments that wire stages hold
+	draining bool
+	counters Counters
+
+	// dirty are the flows that want a turn; dirtySpare is the same slice of
+	// the turn before, for reuse.
+	dirty, dirtySpare []*flow
+
+	// Scratch for what is passed through interfaces, so that nothing of it
+	// is allocated each time. seg is what endpoints write into, reply what
+	// the shard says itself.
+	seg   endpoint.Segment
+	reply endpoint.Segment
+	event SegmentEvent
+
+	questions chan question
+	foreign   chan *foreignPacket
+	stopped   chan struct{}
+	isStopped atomic.Bool
+}
+
+// NewShard makes a shard on a device. It does nothing until Run is called, or
+// the four methods that Run is made of.
+func NewShard(dev Device, opt Options) *Shard {
+	if opt.MTU == 0 {
+		opt.MTU = defaultMTU
+	}
+	if opt.Budget == nil {
+		opt.Budget = &Budget{}
+	}
+	if opt.Epoch.IsZero() {
+		opt.Epoch = time.Now().Add(-time.Duration(dev.Now()))
+	}
+	s := &Shard{
+		dev:       dev,
+		opt:       opt,
+		budget:    opt.Budget,
+		isn:       endpoint.NewISNGenerator(opt.Secret),
+		flows:     make(map[endpoint.Tuple]legRef),
+		questions: make(chan question, mailboxSize),
+		foreign:   make(chan *foreignPacket, mailboxSize),
+		stopped:   make(chan struct{}),
+	}
+	s.cookies.init(opt.Secret)
+	s.wheel.now = int64(dev.Now() / tickLen)
+	return s
+}
+
+// Connect tells shards of each other, in the order of their Index, so that a
+// packet that the kernel gave to the wrong one finds its flow. It is called
+// before any of them runs.
+func Connect(shards []*Shard) {
+	for _, s := range shards {
+		s.peers = shards
+	}
+}
+
+// markDirty notes that a flow wants its turn in Transmit.
+func (s *Shard) markDirty(f *flow) {
+	if !f.dirty && !f.gone {
+		f.dirty = true
+		s.dirty = append(s.dirty, f)
+	}
+}
+
+// Transmit gives each flow that something has happened to its turn: bytes are
+// moved and everything that is to be sent is sent. It is called after a whole
+// burst of packets was handled, so that one ACK answers all of it (MUST-58,
+// MUST-59).
+func (s *Shard) Transmit(now endpoint.Time) {
+	// A turn may make a flow dirty again (it had more to do than a turn may)
+	// or another one (a new connection takes over an old one's tuple); these
+	// have theirs in the next round.
+	for round := 0; round < maxRounds && len(s.dirty) > 0; round++ {
+		work := s.dirty
+		s.dirty, s.dirtySpare = s.dirtySpare[:0], nil
+		for i, f := range work {
+			work[i] = nil
+			f.dirty = false
+			if !f.gone {
+				s.settle(now, f)
+			}
+		}
+		s.dirtySpare = work[:0]
+	}
+	s.counters.Turns++
+}
+
+// HandleTimeouts tells every endpoint whose deadline has come, and carries
+// out the flows' own deadlines. Transmit is to follow.
+func (s *Shard) HandleTimeouts(now endpoint.Time) {
+	s.wheel.advance(now, func(f *flow) { s.handleTimeout(now, f) })
+}
+
+// NextTimeout is when HandleTimeouts wants to be called, or the present if
+// Transmit has left something to do.
+func (s *Shard) NextTimeout() endpoint.Time {
+	if len(s.dirty) > 0 {
+		return 0
+	}
+	return s.wheel.next()
+}
+
+func (s *Shard) handleTimeout(now endpoint.Time, f *flow) {
+	s.markDirty(f)
+	for l := range f.legs {
+		if ep := f.legs[l].ep; ep != nil && ep.NextTimeout() <= now {
+			ep.HandleTimeout(now)
+		}
+	}
+	s.wireTimeout(now, f)
+	if f.deadline <= now {
+		f.deadline = endpoint.Never
+		s.ownTimeout(now, f)
+	}
+}
+
+// arm sets the flow's timer to the earliest of its deadlines.
+func (s *Shard) arm(f *flow) {
+	at := min(f.deadline, f.wire.next())
+	for l := range f.legs {
+		if ep := f.legs[l].ep; ep != nil {
+			at = min(at, ep.NextTimeout())
+		}
+	}
+	s.wheel.set(&f.timer, at)
+}
+
+// flowList is a doubly linked list through the flows: iteration over it, and
+// so everything a shard does, has one order.
+type flowList struct {
+	first, last *flow
+	count       int
+}
+
+func (l *flowList) add(f *flow) {
+	f.prev, f.next = l.last, nil
+	if l.last != nil {
+		l.last.next = f
+	} else {
+		l.first = f
+	}
+	l.last = f
+	l.count++
+}
+
+func (l *flowList) remove(f *flow) {
+	if f.prev != nil {
+		f.prev.next = f.next
+	} else {
+		l.first = f.next
+	}
+	if f.next != nil {
+		f.next.prev = f.prev
+	} else {
+		l.last = f.prev
+	}
+	f.next, f.prev = nil, nil
+	l.count--
+}

@@ -1,0 +1,140 @@
+package splice
+
+import (
+	"net/netip"
+	"testing"
+	"time"
+
+	"tcpmitm/endpoint"
+	"tcpmitm/rules"
+)
+
+func addrPort(s string) netip.AddrPort { return netip.MustParseAddrPort(s) }
+
+func TestACookieKeepsNothingAndBringsTheConnection(t *testing.T) {
+	p := newPlaybook(t, Options{Cookies: CookiesAlways})
+	p.play(`
+		client > S 0:0(0) <mss 1400,ws 5,sackOK,ts>
+		client < S. 0:0(0) ack 1 <mss 1460,ws,sackOK,ts>
+		quiet
+	`)
+	if c := p.shard.Counters(); c.Flows != 0 || c.Timers != 0 || c.CookiesSent != 1 {
+		t.Fatalf("the SYN left something: %+v", c)
+	}
+	p.play(`
+		+3
+		client > P. 1:101(100) ack 1
+		server < S 0:0(0) <mss 1400,ws,sackOK,ts>
+		+0.1
+		client < . 1:1(0) ack 101
+		server > S. 0:0(0) ack 1 <mss 1300,ws 7,sackOK,ts>
+		server < P. 1:101(100) ack 1
+		server > P. 1:201(200) ack 101
+		client < P. 1:201(200) ack 101
+		client > . 101:101(0) ack 201
+		+1
+		server < . 101:101(0) ack 201
+		quiet
+	`)
+	f := p.shard.live.first
+	if i := f.legs[endpoint.Client].ep.Info(); i.SndScale != 5 || !i.SACK || !i.Timestamps {
+		t.Errorf("the client leg has %+v", i)
+	}
+}
+
+func TestACookieWithoutTimestampsHasNeitherScaleNorSACK(t *testing.T) {
+	p := newPlaybook(t, Options{Cookies: CookiesAlways})
+	p.play(`
+		client > S 0:0(0) <mss 1300,ws 5,sackOK>
+		client < S. 0:0(0) ack 1 <mss 1460>
+		client > . 1:1(0) ack 1
+		server < S 0:0(0) <mss 1220>
+		quiet
+	`)
+}
+
+func TestACookieThatIsNotOursOpensNothing(t *testing.T) {
+	for name, change := range map[string]func(p *playbook){
+		"another ISN":  func(p *playbook) { p.legs[0].iss += 1 << 16 },
+		"another port": func(p *playbook) { p.clientA = addrPort("10.1.0.1:40001") },
+		"too old":      func(p *playbook) { p.play(`+200`) },
+	} {
+		p := newPlaybook(t, Options{Cookies: CookiesAlways})
+		p.play(`
+			client > S 0:0(0) <mss 1400>
+			client < S. 0:0(0) ack 1
+		`)
+		change(p)
+		p.play(`
+			client > . 1:1(0) ack 1
+			quiet
+		`)
+		if v := p.dev.verdicts[len(p.dev.verdicts)-1]; v != endpoint.Accept || p.shard.Counters().Flows != 0 {
+			t.Errorf("%s: verdict %v, %d flows", name, v, p.shard.Counters().Flows)
+		}
+	}
+}
+
+func TestASegmentAheadOfTheCookiesACKDoesNotReachTheServer(t *testing.T) {
+	p := newPlaybook(t, Options{Cookies: CookiesAlways})
+	p.play(`
+		client > S 0:0(0) <mss 1400>
+		client < S. 0:0(0) ack 1
+		client > P. 1001:1101(100) ack 1
+		quiet
+		client > . 1:1001(1000) ack 1
+		server < S 0:0(0)
+	`)
+	if v := p.dev.verdicts[1]; v != endpoint.Take {
+		t.Error("it went on")
+	}
+}
+
+func TestCookiesFromTheHalfOpenLimitOn(t *testing.T) {
+	p := newPlaybook(t, Options{Budget: &Budget{HalfOpen: 1}})
+	p.play(`
+		client > S 0:0(0) <mss 1400>
+		server < S 0:0(0)
+		quiet
+	`)
+	p.clientA = addrPort("10.1.0.1:40001")
+	p.play(`
+		client > S 0:0(0) <mss 1400>
+		client < S. 0:0(0) ack 1 <mss 1460>
+		quiet
+		client > . 1:1(0) ack 1
+		server < S 0:0(0)
+	`)
+}
+
+func TestACookieKeepsTheRuleThatTheSYNMet(t *testing.T) {
+	p := newPlaybook(t, Options{Cookies: CookiesAlways, Rules: withRules(
+		&rules.Rule{Name: "every other", Match: rules.Match{Probability: 1, Every: 2}, Faults: []rules.Fault{{Leg: rules.Server, On: rules.FIN, By: time.Second}}},
+		&rules.Rule{Name: "rest", Match: rules.Match{Probability: 1}},
+	)})
+	for i, want := range []string{"rest", "every other", "rest"} {
+		p.clientA = netip.AddrPortFrom(p.clientA.Addr(), uint16(50000+i))
+		p.play(`
+			client > S 0:0(0) <mss 1400>
+			client < S. 0:0(0) ack 1
+			client > . 1:1(0) ack 1
+			server < S 0:0(0)
+		`)
+		if got := p.shard.live.last.profile.rule; got != want {
+			t.Errorf("connection %d has rule %q, want %q", i, got, want)
+		}
+	}
+}
+
+func TestCookieTimestampsNeverRunAhead(t *testing.T) {
+	for ms := range 200 {
+		now := endpoint.Time(ms) * 1e6
+		for bits := range uint32(tsMask + 1) {
+			v := cookieTSVal(now, 12345, bits)
+			clock := endpoint.TSVal(now, 12345)
+			if d := int32(clock - v); v&tsMask != bits || d < 0 || d > tsMask {
+				t.Fatalf("at %d ms the timestamp for %#x is %d behind the clock", ms, bits, d)
+			}
+		}
+	}
+}

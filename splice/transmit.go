@@ -1,0 +1,61 @@
+package splice
+
+import "tcpmitm/endpoint"
+
+// send sends all that a leg's endpoint has to send.
+func (s *Shard) send(now endpoint.Time, f *flow, l endpoint.Leg) {
+	leg := &f.legs[l]
+	if leg.ep == nil {
+		return
+	}
+	for n := 0; ; n++ {
+		if n == maxSegmentsPerTurn {
+			s.markDirty(f)
+			break
+		}
+		before := leg.ep.State()
+		if !leg.ep.PollSegment(now, &s.seg) {
+			break
+		}
+		if s.seg.Flags.Has(endpoint.SYN) {
+			leg.offeredScale = s.seg.Options.Has&endpoint.HasWindowScale != 0
+			leg.offered = s.seg.Options.WindowScale
+			leg.settleScale()
+		}
+		s.emit(l, &leg.out, leg.header, &s.seg)
+		if s.opt.Observer != nil {
+			s.observe(now, f, l, true, &s.seg, before, endpoint.ReasonNone, f.noteOut(l, &s.seg, before))
+		}
+	}
+	leg.note()
+}
+
+// emit gives a segment to the device. What the device cannot take is lost,
+// as on any wire: retransmission repairs it.
+func (s *Shard) emit(l endpoint.Leg, out *endpoint.Tuple, h Header, seg *endpoint.Segment) {
+	s.counters.SegmentsOut[l]++
+	s.sent(s.dev.Send(l, out, h, seg))
+}
+
+func (s *Shard) sent(err error) {
+	if err != nil {
+		s.counters.SendErrors++
+	}
+}
+
+// noteOut says what a rule has done to a segment that leaves.
+func (f *flow) noteOut(l endpoint.Leg, seg *endpoint.Segment, before endpoint.State) string {
+	p := &f.profile.legs[l]
+	if !p.anyOut {
+		return ""
+	}
+	k, ok := kindOf(seg, before)
+	if !ok || f.legs[l].shown[k] {
+		return ""
+	}
+	// A SYN-ACK or FIN that is sent again was not held again.
+	if k != kindACK {
+		f.legs[l].shown[k] = true
+	}
+	return p.noteOut[k]
+}
