@@ -65,7 +65,6 @@ type ackInfo struct {
 	sacked    int  // octets newly acknowledged selectively
 	duplicate bool // it is a duplicate ACK (RFC 5681, section 2)
 	dsack     bool // it reports a duplicate of ours (RFC 2883)
-	rttValid  bool
 }
 
 // becomeEstablished ends the handshake of the passive side.
@@ -121,12 +120,14 @@ func (e *Endpoint) acknowledged(now Time, s *Segment, info *ackInfo) int {
 	// The newest record that this ACK covers gives the RTT (RFC 6298, 3, and
 	// RFC 8985, 6.2, step 1).
 	var newest *transmission
+	resent := false
 	for i := range live {
 		t := &live[i]
 		if t.start.AtLeast(s.Ack) {
 			break
 		}
 		if !t.sacked {
+			resent = resent || t.resent
 			e.rackUpdate(now, s, t)
 			if t.end.AtMost(s.Ack) {
 				newest = t
@@ -134,8 +135,7 @@ func (e *Endpoint) acknowledged(now Time, s *Segment, info *ackInfo) int {
 		}
 	}
 	if newest != nil {
-		e.sampleRTT(now, s, newest)
-		info.rttValid = true
+		e.sampleRTT(now, s, newest.sent, resent)
 	}
 	e.detectSpurious(now, s)
 	e.inflight.ackTo(s.Ack)
@@ -148,17 +148,18 @@ func (e *Endpoint) acknowledged(now Time, s *Segment, info *ackInfo) int {
 			e.events |= EventWritable
 		}
 	}
+	// The RTO stays backed off until a measurement collapses it (RFC 6298, 5).
 	e.timer.since = now
-	e.rtt.backoff = 0
 	return n
 }
 
-// sampleRTT measures the round trip of a transmission that was just
-// acknowledged. Of one that was sent again only timestamps can tell which one
-// was answered (Karn's algorithm).
-func (e *Endpoint) sampleRTT(now Time, s *Segment, t *transmission) {
-	if !t.resent {
-		e.rtt.sample(now.Sub(t.sent))
+// sampleRTT measures the round trip of what was sent at sent and has just been
+// acknowledged. If something that the ACK covers was sent again, only
+// timestamps can tell which transmission was answered (Karn's algorithm), and
+// when: what lay behind a hole has waited for the hole to be filled.
+func (e *Endpoint) sampleRTT(now Time, s *Segment, sent Time, resent bool) {
+	if !resent {
+		e.rtt.sample(now.Sub(sent))
 		return
 	}
 	if e.ts.on && s.Options.Has&HasTimestamps != 0 && s.Options.TSEcr != 0 {
@@ -244,7 +245,6 @@ func (e *Endpoint) markRange(now Time, s *Segment, r Range, info *ackInfo) {
 		info.sacked += t.len()
 		e.rackUpdate(now, s, t)
 		if !t.resent {
-			info.rttValid = true
 			e.rtt.sample(now.Sub(t.sent))
 		}
 		e.inflight.markSacked(t)

@@ -84,7 +84,8 @@ func (e *Endpoint) handleInSynSent(now Time, s *Segment) Reason {
 		e.due |= dueSYN
 		return ReasonNone
 	}
-	e.sampleRTT(now, s, &e.inflight.live()[0])
+	syn := e.inflight.live()[0]
+	e.sampleRTT(now, s, syn.sent, syn.resent)
 	e.inflight.ackTo(s.Ack)
 	e.snd.una = s.Ack
 	e.due &^= dueSYN
