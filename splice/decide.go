@@ -127,8 +127,14 @@ func (s *Shard) overLimit() decision {
 // pass sends a new connection's SYN on as it came. It is not accepted where
 // it was taken, because the SYN is judged in a connection tracking zone of
 // its own there, and the rest of the connection will not be.
+//
+// One to a forwarded port of the host's own is judged in the ordinary zone,
+// and only its own conntrack entry knows how to translate the answer.
 func (s *Shard) pass(p *endpoint.Packet) endpoint.Verdict {
 	s.counters.Passed++
+	if p.Original.IsValid() {
+		return endpoint.Accept
+	}
 	s.sent(s.dev.SendPacket(endpoint.Server, p.Raw))
 	return endpoint.Take
 }

@@ -92,9 +92,6 @@ type legRef struct {
 	leg  endpoint.Leg
 }
 
-// client and server are the addresses as the user knows them.
-func (f *flow) client() *endpoint.Tuple { return &f.legs[endpoint.Client].in }
-
 // state is the leg's state as `ss` shows it.
 func (l *leg) state() endpoint.State {
 	if l.ep == nil {

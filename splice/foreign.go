@@ -30,6 +30,9 @@ func (s *Shard) handOver(p *endpoint.Packet) bool {
 		return false
 	}
 	owner := s.opt.ShardOf(clientPortOf(p))
+	if s.opt.Local && s.opt.ShardOf(p.SrcPort) == s.opt.Index {
+		return false // a client's packet, and it has come to the right shard
+	}
 	if owner == s.opt.Index || owner < 0 || owner >= len(s.peers) {
 		return false
 	}

@@ -209,7 +209,6 @@ func (s *Shard) openOurs(now endpoint.Time, out *endpoint.Tuple) endpoint.Open {
 		TSOffset:    s.isn.TSOffset(out),
 		IPv6:        !out.IsIPv4(),
 		MSS:         s.opt.MTU - headers,
-		MTU:         s.opt.MTU,
 		WindowScale: s.windowScale(),
 		SACK:        true,
 		Timestamps:  true,

@@ -36,7 +36,10 @@ type Options struct {
 	OverLimit rules.Action
 	// Endpoint is how both legs behave. Its Pool is that of this shard alone.
 	Endpoint endpoint.Config
-	// MTU of the paths to clients and servers, in octets; 0 means 1500.
+	// MTU is what a client is told of the path where the server's MSS is not
+	// known yet (client first, SYN cookies), in octets; 0 means 1500. Where
+	// the MSS is mirrored, the peers' own MSS options and path MTU discovery
+	// say what fits.
 	MTU int
 	// Secret keys initial sequence numbers and SYN cookies. It is random and
 	// the same in all shards.
@@ -50,6 +53,9 @@ type Options struct {
 	// port belongs to. A nil ShardOf means that there is one shard.
 	Index   int
 	ShardOf func(clientPort uint16) int
+	// Local tells that the clients are on this host: what they send is taken
+	// late, too.
+	Local bool
 }
 
 // defaultMTU is that of Ethernet, in octets.

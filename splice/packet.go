@@ -57,7 +57,7 @@ func (s *Shard) handleStray(now endpoint.Time, p *endpoint.Packet) endpoint.Verd
 	if s.handOver(p) {
 		return endpoint.Take
 	}
-	if p.Hook == endpoint.Early && s.openFromCookie(now, p) {
+	if s.openFromCookie(now, p) {
 		return endpoint.Take
 	}
 	s.drop(endpoint.ReasonNoFlow)

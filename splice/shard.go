@@ -114,6 +114,9 @@ func (s *Shard) Transmit(now endpoint.Time) {
 	// A turn may make a flow dirty again (it had more to do than a turn may)
 	// or another one (a new connection takes over an old one's tuple); these
 	// have theirs in the next round.
+	if len(s.dirty) > 0 {
+		s.counters.Turns++
+	}
 	for round := 0; round < maxRounds && len(s.dirty) > 0; round++ {
 		work := s.dirty
 		s.dirty, s.dirtySpare = s.dirtySpare[:0], nil
@@ -126,7 +129,6 @@ func (s *Shard) Transmit(now endpoint.Time) {
 		}
 		s.dirtySpare = work[:0]
 	}
-	s.counters.Turns++
 }
 
 // HandleTimeouts tells every endpoint whose deadline has come, and carries

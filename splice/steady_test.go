@@ -43,25 +43,31 @@ func TestNothingIsAllocatedForASegment(t *testing.T) {
 
 	slab := cfg.Pool.Get(endpoint.SlabSize)
 	data := endpoint.Packet{Tuple: in, Hook: endpoint.Early, Segment: endpoint.Segment{
-		Seq: 100, Ack: clientISS + 1, Flags: endpoint.ACK | endpoint.PSH, Window: 60000, Payload: slab.Bytes()[:20000], Buffer: slab,
+		Seq: 100, Ack: clientISS + 1, Flags: endpoint.ACK | endpoint.PSH, Window: 60000, Buffer: slab,
 	}}
 	ack := endpoint.Packet{Tuple: in.Reverse(), Segment: endpoint.Segment{
 		Seq: 200, Ack: serverISS + 1, Flags: endpoint.ACK, Window: 60000}, Hook: endpoint.Late}
-	moved := 0
+	// At first no more than what the initial window takes.
+	moved, size := 0, 10000
 	round := func() {
+		data.Payload = slab.Bytes()[:size]
 		now += 1e6
 		s.HandlePacket(now, &data)
 		s.Transmit(now)
 		s.HandleTimeouts(now)
 		s.Transmit(now)
-		data.Seq = data.Seq.Plus(20000)
-		ack.Ack = ack.Ack.Plus(20000)
-		moved += 20000
+		data.Seq = data.Seq.Plus(size)
+		ack.Ack = ack.Ack.Plus(size)
+		moved += size
 		s.HandlePacket(now, &ack)
 		s.Transmit(now)
 		s.HandleTimeouts(now)
 		s.Transmit(now)
 	}
+	for range 20 {
+		round()
+	}
+	size = 20000
 	for range 200 {
 		round()
 	}

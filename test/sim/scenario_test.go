@@ -31,6 +31,7 @@ type scenario struct {
 	pairs          []*pair
 	current        map[endpoint.Tuple]*pair // the last connection on each tuple
 	shutdown       bool
+	longPatience   bool // nobody gives up before the weather is fine
 	rules          []*rules.Rule
 	opt            splice.Options
 }
@@ -60,7 +61,11 @@ func (s *scenario) drawGateway() {
 	cfg.Pool = g.pool
 	cfg.ReceiveBuffer = pick(w, 1<<12, 1<<14, 1<<16, 1<<18, 4<<20)
 	cfg.SendBuffer = pick(w, 1<<12, 1<<14, 1<<16, 1<<18, 4<<20)
-	cfg.R2 = pick(w, 100*time.Second, 15*time.Minute)
+	s.longPatience = w.chance(0.7)
+	cfg.R2 = s.drawR2()
+	if w.chance(0.7) {
+		cfg.KeepAlive = endpoint.KeepAlive{Idle: pick(w, time.Minute, 10*time.Minute, time.Hour), Interval: 75 * time.Second, Count: 5}
+	}
 	var set atomic.Pointer[rules.Set]
 	s.rules = s.drawRules()
 	set.Store(rules.New(s.rules))
@@ -79,6 +84,15 @@ func (s *scenario) drawGateway() {
 	g.shard = splice.NewShard(g, s.opt)
 	s.gw = g
 	s.shutdown = w.chance(0.05)
+}
+
+// drawR2 draws how long an endpoint waits for an acknowledgement. With the
+// short value it may give up while the weather is bad.
+func (s *scenario) drawR2() time.Duration {
+	if s.longPatience {
+		return 15 * time.Minute
+	}
+	return pick(s.world, 100*time.Second, 15*time.Minute)
 }
 
 // drawRules makes a rule with faults, and sometimes one with an action.
@@ -116,7 +130,7 @@ func (s *scenario) drawHosts() {
 		h.cfg.Pool = h.pool
 		h.cfg.ReceiveBuffer = pick(w, 3000, 1<<14, 1<<16, 1<<20)
 		h.cfg.SendBuffer = pick(w, 1<<12, 1<<16, 1<<20)
-		h.cfg.R2 = pick(w, 100*time.Second, 15*time.Minute)
+		h.cfg.R2 = s.drawR2()
 		h.cfg.AckDelay = pick(w, 0, 40*time.Millisecond, 200*time.Millisecond)
 		h.cfg.Nagle = w.chance(0.2)
 		h.open = endpoint.Open{
@@ -182,6 +196,10 @@ func (s *scenario) drawConnections() {
 		}
 		if p.client.ending == closeAfterPeer && p.server.ending == closeAfterPeer {
 			p.client.ending = closeWhenSent
+		}
+		if p.client.ending == vanishMidway && p.server.ending == vanishMidway && s.opt.Endpoint.KeepAlive.Idle == 0 {
+			// Only keep-alives can find out that both are gone.
+			p.server.ending = closeWhenSent
 		}
 		p.client.partner, p.server.partner = p.server, p.client
 		s.pairs = append(s.pairs, p)
@@ -295,7 +313,7 @@ func (s *scenario) wantEnd() {
 // wantComplete demands that a connection to which nothing bad was done has
 // carried everything both ways.
 func (s *scenario) wantComplete(i int, p *pair) {
-	calm := p.target == portOpen && !s.gw.stopped && p.client.ending < abortMidway && p.server.ending < abortMidway
+	calm := s.longPatience && p.target == portOpen && !s.gw.stopped && p.client.ending < abortMidway && p.server.ending < abortMidway
 	for _, r := range s.rules {
 		calm = calm && (r.Action == rules.Splice || r.Action == rules.Pass)
 	}
