@@ -177,18 +177,22 @@ func Clean() error {
 		if err != nil {
 			return err
 		}
-		// In this order nothing is led to a queue any more before what we
-		// send is stopped.
-		for _, name := range []string{"raw", "mangle", inputTable, "filter"} {
-			if err := cleanTable(ipt, name); err != nil {
-				errs = append(errs, fmt.Errorf("%s: %w", familyName(v6), err))
+		// Deleting a chain takes the kernel a while, so first nothing leads
+		// to any; in this order nothing is led to a queue any more before
+		// what we send is stopped.
+		for _, clean := range []func(*iptables.IPTables, string, []string, []string) error{cleanJumps, cleanChains} {
+			for _, name := range []string{"raw", "mangle", inputTable, "filter"} {
+				if err := cleanTable(ipt, name, clean); err != nil {
+					errs = append(errs, fmt.Errorf("%s: %w", familyName(v6), err))
+				}
 			}
 		}
 	}
 	return errors.Join(errs...)
 }
 
-func cleanTable(ipt *iptables.IPTables, name string) error {
+// cleanTable has a table's chains cleaned, told apart into ours and others'.
+func cleanTable(ipt *iptables.IPTables, name string, clean func(ipt *iptables.IPTables, table string, own, others []string) error) error {
 	chains, err := ipt.ListChains(name)
 	if err != nil {
 		// A table that the kernel does not have holds nothing of ours.
@@ -209,20 +213,29 @@ func cleanTable(ipt *iptables.IPTables, name string) error {
 	if len(own) == 0 {
 		return nil
 	}
+	return clean(ipt, name, own, others)
+}
+
+func cleanJumps(ipt *iptables.IPTables, table string, _, others []string) error {
 	for _, c := range others {
-		if err := cleanChain(ipt, name, c); err != nil {
+		if err := cleanChain(ipt, table, c); err != nil {
 			return err
 		}
 	}
-	// Our chains lead to each other, so all are emptied before any goes.
+	return nil
+}
+
+// cleanChains deletes our chains. They lead to each other, so all are
+// emptied before any goes.
+func cleanChains(ipt *iptables.IPTables, table string, own, _ []string) error {
 	for _, c := range own {
-		if err := ipt.ClearChain(name, c); err != nil {
-			return iptablesError("emptying chain "+c+" of table "+name, err)
+		if err := ipt.ClearChain(table, c); err != nil {
+			return iptablesError("emptying chain "+c+" of table "+table, err)
 		}
 	}
 	for _, c := range own {
-		if err := ipt.DeleteChain(name, c); err != nil {
-			return iptablesError("deleting chain "+c+" of table "+name, err)
+		if err := ipt.DeleteChain(table, c); err != nil {
+			return iptablesError("deleting chain "+c+" of table "+table, err)
 		}
 	}
 	return nil

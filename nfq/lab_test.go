@@ -84,6 +84,11 @@ func run(t testing.TB, ns netns.NsHandle, command string) string {
 func newLab(t testing.TB) *lab {
 	t.Helper()
 	l := &lab{t: t, client: newNamespace(t), gateway: newNamespace(t), server: newNamespace(t)}
+	for _, ns := range []netns.NsHandle{l.client, l.gateway, l.server} {
+		// Nobody else is on these links, and a link-local address that is
+		// being checked for duplicates cannot look for neighbours yet.
+		run(t, ns, "sysctl -qw net.ipv6.conf.all.accept_dad=0 net.ipv6.conf.default.accept_dad=0")
+	}
 	inNamespace(t, l.gateway, func() {
 		for _, c := range []struct {
 			name string

@@ -30,7 +30,7 @@ type relay struct {
 	server uint16 // port
 
 	// intercept, if set, sees each packet first; true ends the matter.
-	intercept func(p *endpoint.Packet) (endpoint.Verdict, bool)
+	intercept func(r *relay, p *endpoint.Packet) (endpoint.Verdict, bool)
 
 	mu      sync.Mutex
 	stopped bool
@@ -48,7 +48,7 @@ type relay struct {
 
 func (r *relay) handle(now endpoint.Time, p *endpoint.Packet) endpoint.Verdict {
 	if r.intercept != nil {
-		if v, done := r.intercept(p); done {
+		if v, done := r.intercept(r, p); done {
 			return v
 		}
 	}
@@ -132,7 +132,7 @@ func (r *relay) stop() {
 }
 
 // startRelays starts a relay for each queue of in, in a namespace.
-func startRelays(t testing.TB, ns netns.NsHandle, in Intercept, server uint16, intercept func(*endpoint.Packet) (endpoint.Verdict, bool)) []*relay {
+func startRelays(t testing.TB, ns netns.NsHandle, in Intercept, server uint16, intercept func(*relay, *endpoint.Packet) (endpoint.Verdict, bool)) []*relay {
 	t.Helper()
 	fw := newFirewall(t, in)
 	var relays []*relay
@@ -237,10 +237,12 @@ func serveSum(t *testing.T, l net.Listener, size int) {
 // then receives as many; what arrived must be what was sent.
 func wantTransfer(t testing.TB, ns netns.NsHandle, address string, size int) {
 	t.Helper()
+	dialled := time.Now()
 	c, err := dial(t, ns, address)
 	if err != nil {
 		t.Fatalf("client: %v", err)
 	}
+	t.Logf("%s: connected after %v", address, time.Since(dialled))
 	data := make([]byte, size)
 	rand.Read(data)
 	start := time.Now()
@@ -263,7 +265,7 @@ func wantTransfer(t testing.TB, ns netns.NsHandle, address string, size int) {
 	if download != sha256.Sum256(got[:size]) {
 		t.Error("what the client received is not what the server sent")
 	}
-	t.Logf("%s: %d MB up at %.1f Gbit/s", address, size>>20, float64(size)*8/1e9/up.Seconds())
+	t.Logf("%s: %d MB up at %.1f Gbit/s, all in %v", address, size>>20, float64(size)*8/1e9/up.Seconds(), time.Since(start))
 }
 
 func mallocs() uint64 {
