@@ -6,6 +6,11 @@ package endpoint
 // segment, or the part of it that mattered, changed nothing.
 func (e *Endpoint) HandleSegment(now Time, s *Segment) Reason {
 	e.counters.SegmentsIn++
+	if s.Options.Has&HasMalformed != 0 {
+		// MUST-7 allows a reset; we depart from that, because then one forged
+		// segment would end a connection.
+		return ReasonBadOptionLength
+	}
 	switch e.state {
 	case Closed:
 		return e.handleInClosed(s)

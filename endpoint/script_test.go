@@ -374,6 +374,8 @@ func (s *script) option(f []string, o *Options) {
 			o.SACK[o.SACKBlocks] = Range{s.open.ISS.Plus(a), s.open.ISS.Plus(b)}
 			o.SACKBlocks++
 		}
+	case "bad":
+		o.Has |= HasMalformed
 	case "nop", "eol":
 	default:
 		s.fail("unknown option %q", f[0])

@@ -14,6 +14,12 @@ func (s *Shard) HandlePacket(now endpoint.Time, p *endpoint.Packet) endpoint.Ver
 		return s.handleICMP(now, p)
 	}
 	if isSYN(&p.Segment) {
+		if p.Options.Has&endpoint.HasMalformed != 0 && p.Hook == endpoint.Late {
+			// Its options cannot be mirrored (MUST-7). Whoever means it sends
+			// a better one.
+			s.drop(endpoint.ReasonBadOptionLength)
+			return endpoint.Take
+		}
 		if p.Hook == endpoint.Early {
 			// New connections are judged after the host's filter.
 			return endpoint.Accept
