@@ -67,6 +67,12 @@ func (e *Endpoint) handleInSynSent(now Time, s *Segment) Reason {
 		}
 		e.resetFor(s)
 		e.due |= dueRST
+		if !s.Flags.Has(SYN) && !e.inflight.empty() && e.limit.allow(now) {
+			// The peer still has an old connection of ours, most likely in
+			// TIME-WAIT. The RST ends that; the SYN need not wait for its
+			// timeout to find it gone.
+			e.due |= dueSYN
+		}
 		return ReasonBadAck
 	}
 	// Second, check the RST bit.
