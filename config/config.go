@@ -48,9 +48,13 @@ type Intercept struct {
 	Queues     int               `toml:"queues"`      // 0: one a core
 	WhenDown   WhenDown          `toml:"when_down"`
 
+	// PortForwards takes connections to the host's own addresses too, since
+	// the host may translate them to a server behind it.
+	PortForwards bool `toml:"port_forwards"`
+
 	QueueBase int           `toml:"queue_base"` // number of the first NFQUEUE
 	TUNPrefix string        `toml:"tun_prefix"`
-	Mark      uint32        `toml:"mark"` // the bits of the packet mark that are ours
+	Mark      uint32        `toml:"mark"` // the bit of the packet mark that is ours
 	Zone      int           `toml:"zone"` // of connection tracking
 	Drain     time.Duration `toml:"drain"`
 }
@@ -110,13 +114,14 @@ type Log struct {
 func Default() *Config {
 	return &Config{
 		Intercept: Intercept{
-			Mode:      Gateway,
-			WhenDown:  Bypass,
-			QueueBase: 6400,
-			TUNPrefix: "mitm",
-			Mark:      0x40000000,
-			Zone:      6400,
-			Drain:     0,
+			Mode:         Gateway,
+			WhenDown:     Bypass,
+			PortForwards: true,
+			QueueBase:    29300,
+			TUNPrefix:    "mitm",
+			Mark:         0x08000000,
+			Zone:         29300,
+			Drain:        0,
 		},
 		Handshake: Handshake{Order: rules.ServerFirst, SYNCookies: CookiesAuto},
 		Limits:    Limits{Connections: 100000, HalfOpen: 4096, Memory: 1 << 30, OverLimit: rules.Pass},

@@ -108,6 +108,7 @@ clients = ["192.0.2.1/32"]
 client_side = ["lan0"]
 queues = 3
 when_down = "block"
+port_forwards = false
 queue_base = 7
 tun_prefix = "x"
 mark = 0x80

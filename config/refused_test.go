@@ -24,7 +24,7 @@ var refused = []struct{ text, want string }{
 
 	// Keys and tables.
 	{"[intercept]\nprots = [80]", `2:1: unknown key "prots" in [intercept]: did you mean "ports"?`},
-	{"[intercept]\ncolour = 1", `2:1: unknown key "colour" in [intercept]: known are "mode", "ports", "servers", "clients", "client_side", "queues", "when_down", "queue_base", "tun_prefix", "mark", "zone" and "drain"`},
+	{"[intercept]\ncolour = 1", `2:1: unknown key "colour" in [intercept]: known are "mode", "ports", "servers", "clients", "client_side", "queues", "when_down", "port_forwards", "queue_base", "tun_prefix", "mark", "zone" and "drain"`},
 	{"[intercpt]\nports = [80]", `1:2: unknown key "intercpt" in the file: did you mean "intercept"?`},
 	{"[[rules]]\nname = \"x\"", `1:3: unknown key "rules" in the file: did you mean "rule"?`},
 	{"mode = \"gateway\"", `1:1: unknown key "mode" in the file: known are "intercept", "handshake", "limits", "control", "log" and "rule"`},
@@ -39,7 +39,9 @@ var refused = []struct{ text, want string }{
 	// [intercept].
 	{"[intercept]\nmode = \"router\"", `2:1: mode in [intercept]: unknown value "router": must be one of "gateway" and "local"`},
 	{"[intercept]\nmode = \"gatway\"", `2:1: mode in [intercept]: unknown value "gatway": did you mean "gateway"? It must be one of "gateway" and "local"`},
-	{"[intercept]\nmode = \"local\"", `2:1: mode in [intercept]: "local" is known, but not supported by this version: must be "gateway"`},
+	{"[intercept]\nmode = \"local\"\nclient_side = [\"lan0\"]", `3:1: client_side in [intercept]: with mode = "local" the clients are on this host: leave client_side out, or set mode = "gateway"`},
+	{"[intercept]\nmark = 3", `2:1: mark in [intercept]: 0x3 has 2 bits set: must have one, for example 0x08000000`},
+	{"[intercept]\nports = [" + strings.Repeat("80,", 257) + "]", `2:1: ports in [intercept]: has 257 elements, of which there may be 256`},
 	{"[intercept]\nports = 80", `2:1: ports in [intercept]: must be a list, for example [80, "8000-8099"], not a whole number`},
 	{"[intercept]\nports = [80, \"80-70\"]", `2:14: ports in [intercept]: "80-70" runs backwards: did you mean "70-80"?`},
 	{"[intercept]\nports = [\n  80,\n  70000\n]", `4:3: ports in [intercept]: 70000 is no port: must be a port from 1 to 65535, or a range such as "8000-8099"`},
@@ -56,10 +58,11 @@ var refused = []struct{ text, want string }{
 	{"[intercept]\nclients = \"10.0.0.0/8\"", `2:1: clients in [intercept]: must be a list, for example ["10.0.0.0/8", "fd00::/8"], not a string`},
 	{"[intercept]\nclient_side = [\"lan 0\"]", "2:16: client_side in [intercept]: \"lan 0\" is no name of a network device: must be 1 to 15 letters and digits, as `ip link` shows it"},
 	{"[intercept]\nclient_side = [\"a-name-far-too-long\"]", "2:16: client_side in [intercept]: \"a-name-far-too-long\" is no name of a network device: must be 1 to 15 letters and digits, as `ip link` shows it"},
-	{"[intercept]\nqueues = -1", `2:1: queues in [intercept]: -1 is out of range: must be from 0 to 256`},
-	{"[intercept]\nqueues = 2.0", `2:1: queues in [intercept]: must be a whole number from 0 to 256, not a number with a fraction`},
+	{"[intercept]\nqueues = -1", `2:1: queues in [intercept]: -1 is out of range: must be from 0 to 64`},
+	{"[intercept]\nqueues = 2.0", `2:1: queues in [intercept]: must be a whole number from 0 to 64, not a number with a fraction`},
 	{"[intercept]\nqueues = 10\nqueue_base = 65530", `3:1: queue_base in [intercept]: 65530 with 10 queues goes beyond the last queue, 65535: choose a lower one`},
 	{"[intercept]\nwhen_down = true", `2:1: when_down in [intercept]: must be one of "bypass" and "block", not true or false`},
+	{"[intercept]\nport_forwards = \"yes\"", `2:1: port_forwards in [intercept]: must be true or false, without quotes, not a string`},
 	{"[intercept]\ntun_prefix = \"fourteen-chars\"", `2:1: tun_prefix in [intercept]: "fourteen-chars" cannot begin the name of a network device: must be 1 to 13 letters, digits, '.', '_' or '-'`},
 	{"[intercept]\nmark = 0", `2:1: mark in [intercept]: 0 is out of range: must be from 1 to 4294967295`},
 	{"[intercept]\nzone = 70000", `2:1: zone in [intercept]: 70000 is out of range: must be from 1 to 65535`},
@@ -137,7 +140,7 @@ var refused = []struct{ text, want string }{
 	{"[log]\nformat = 1\nlevel = \"x\"\n[intercept]\nqueues = \"two\"\nprots = []",
 		`2:1: format in [log]: must be one of "text" and "json", not a whole number
 3:1: level in [log]: unknown value "x": must be one of "debug", "info", "warn" and "error"
-5:1: queues in [intercept]: must be a whole number from 0 to 256, not a string
+5:1: queues in [intercept]: must be a whole number from 0 to 64, not a string
 6:1: unknown key "prots" in [intercept]: did you mean "ports"?`},
 }
 

@@ -90,10 +90,10 @@ func (t *table) ruleName(r *rules.Rule, names map[string]Position) {
 }
 
 func (t *table) match(m *rules.Match) {
-	t.networks("clients", &m.Clients)
-	t.networks("servers", &m.Servers)
-	t.ports("ports", &m.ServerPorts)
-	t.ports("client_ports", &m.ClientPorts)
+	t.networks("clients", &m.Clients, maxList)
+	t.networks("servers", &m.Servers, maxList)
+	t.ports("ports", &m.ServerPorts, maxList)
+	t.ports("client_ports", &m.ClientPorts, maxList)
 	t.share("probability", &m.Probability)
 	whole(t, "every", &m.Every, 1, math.MaxInt64)
 	t.done(nil)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"math/bits"
 	"net"
 	"path/filepath"
 	"strconv"
@@ -15,7 +16,8 @@ import (
 
 // Bounds of the values.
 const (
-	maxQueues       = 256
+	maxQueues       = 64
+	maxHints        = 256 // networks, ports and interfaces: the kernel walks them
 	maxConnections  = 10_000_000
 	minMemoryOctets = 16 << 20
 	maxMemoryOctets = 1 << 40
@@ -66,21 +68,25 @@ func (r *reader) config(tree map[string]any, c *Config) {
 
 func (t *table) intercept(c *Intercept) {
 	oneOf(t, "mode", &c.Mode, modes)
-	if c.Mode == Local {
-		t.wrong("mode", `"local" is known, but not supported by this version: must be "gateway"`)
+	t.ports("ports", &c.Ports, maxHints)
+	t.networks("servers", &c.Servers, maxHints)
+	t.networks("clients", &c.Clients, maxHints)
+	elements(t, "client_side", `["lan0"]`, &c.ClientSide, maxHints, parseInterface)
+	if c.Mode == Local && len(c.ClientSide) > 0 {
+		t.wrong("client_side", `with mode = "local" the clients are on this host: leave client_side out, or set mode = "gateway"`)
 	}
-	t.ports("ports", &c.Ports)
-	t.networks("servers", &c.Servers)
-	t.networks("clients", &c.Clients)
-	elements(t, "client_side", `["lan0"]`, &c.ClientSide, parseInterface)
 	whole(t, "queues", &c.Queues, 0, maxQueues)
 	oneOf(t, "when_down", &c.WhenDown, whenDowns)
+	t.boolean("port_forwards", &c.PortForwards)
 	whole(t, "queue_base", &c.QueueBase, 0, math.MaxUint16)
 	if c.QueueBase+max(c.Queues, 1) > math.MaxUint16+1 {
 		t.wrong("queue_base", "%d with %d queues goes beyond the last queue, 65535: choose a lower one", c.QueueBase, c.Queues)
 	}
 	t.tunPrefix(&c.TUNPrefix)
 	whole(t, "mark", &c.Mark, 1, math.MaxUint32)
+	if bits.OnesCount32(c.Mark) != 1 {
+		t.wrong("mark", "0x%x has %d bits set: must have one, for example 0x08000000", c.Mark, bits.OnesCount32(c.Mark))
+	}
 	whole(t, "zone", &c.Zone, 1, math.MaxUint16)
 	t.duration("drain", &c.Drain, 0, maxDrain)
 	t.done(nil)
@@ -146,7 +152,7 @@ func parseInterface(v any) (string, string) {
 // interfaceName returns what is wrong with the name of a network device. It
 // is stricter than the kernel, because names end up in firewall rules.
 func interfaceName(name string) string {
-	const legal = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-@:"
+	const legal = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-"
 	if name == "" || len(name) > maxInterfaceLen || name[0] == '-' || name == "." || name == ".." ||
 		strings.Trim(name, legal) != "" {
 		return fmt.Sprintf("%q is no name of a network device: must be 1 to %d letters and digits, as `ip link` shows it", name, maxInterfaceLen)

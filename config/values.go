@@ -11,7 +11,7 @@ import (
 	"tcpmitm/rules"
 )
 
-// maxList bounds the lists of networks, ports and interfaces.
+// maxList bounds the lists of networks and ports in a rule.
 const maxList = 4096
 
 // choice is a word and what it stands for.
@@ -52,6 +52,13 @@ func whole[T int | int64 | uint32 | uint64](t *table, key string, into *T, least
 		t.wrong(key, "%d is out of range: must be from %d to %d", v, least, most)
 	default:
 		*into = T(v)
+	}
+}
+
+// boolean reads true or false.
+func (t *table) boolean(key string, into *bool) {
+	if v, ok := typed[bool](t, key, "true or false, without quotes"); ok {
+		*into = v
 	}
 }
 
@@ -171,12 +178,12 @@ func (t *table) share(key string, into *float64) {
 	*into = p
 }
 
-// elements reads a list of which parse understands each element; parse
+// elements reads a list of at most most elements, of which parse understands each element; parse
 // returns what is wrong with one, or "".
-func elements[T any](t *table, key, example string, into *[]T, parse func(any) (T, string)) {
+func elements[T any](t *table, key, example string, into *[]T, most int, parse func(any) (T, string)) {
 	list := t.list(key, example)
-	if len(list) > maxList {
-		t.wrong(key, "has %d elements, of which there may be %d", len(list), maxList)
+	if len(list) > most {
+		t.wrong(key, "has %d elements, of which there may be %d", len(list), most)
 		return
 	}
 	for i, v := range list {
@@ -190,8 +197,8 @@ func elements[T any](t *table, key, example string, into *[]T, parse func(any) (
 }
 
 // ports reads a list of ports and ranges of them.
-func (t *table) ports(key string, into *[]rules.PortRange) {
-	elements(t, key, `[80, "8000-8099"]`, into, parsePorts)
+func (t *table) ports(key string, into *[]rules.PortRange, most int) {
+	elements(t, key, `[80, "8000-8099"]`, into, most, parsePorts)
 }
 
 func parsePorts(v any) (rules.PortRange, string) {
@@ -222,8 +229,8 @@ func parsePorts(v any) (rules.PortRange, string) {
 }
 
 // networks reads a list of networks in CIDR notation.
-func (t *table) networks(key string, into *[]netip.Prefix) {
-	elements(t, key, `["10.0.0.0/8", "fd00::/8"]`, into, parseNetwork)
+func (t *table) networks(key string, into *[]netip.Prefix, most int) {
+	elements(t, key, `["10.0.0.0/8", "fd00::/8"]`, into, most, parseNetwork)
 }
 
 func parseNetwork(v any) (netip.Prefix, string) {

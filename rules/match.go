@@ -1,7 +1,9 @@
 package rules
 
 import (
+	"fmt"
 	"net/netip"
+	"strconv"
 )
 
 // PortRange is a run of ports, both ends included.
@@ -9,6 +11,14 @@ type PortRange struct{ First, Last uint16 }
 
 // Contains tells whether the port lies in the range.
 func (r PortRange) Contains(port uint16) bool { return r.First <= port && port <= r.Last }
+
+// String writes the range as the configuration does.
+func (r PortRange) String() string {
+	if r.First == r.Last {
+		return strconv.Itoa(int(r.First))
+	}
+	return fmt.Sprintf("%d-%d", r.First, r.Last)
+}
 
 // Match says which connections a rule is for. An empty list matches all.
 type Match struct {

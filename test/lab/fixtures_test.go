@@ -226,19 +226,3 @@ func (p *Proxy) connections(out string) int {
 	}
 	return n
 }
-
-// Count reads one of tcpmitm's counters of odd packets.
-func (p *Proxy) Count(reason string) uint64 {
-	if Plain {
-		return 0
-	}
-	return 0
-}
-
-// Resources are what a tcpmitm without connections must not hold.
-type Resources struct {
-	Flows, Timers, Octets, Goroutines int64
-}
-
-// Resources asks tcpmitm what it holds.
-func (p *Proxy) Resources() Resources { return Resources{} }

@@ -63,7 +63,7 @@ func TestBadInput(t *testing.T) {
 					continue // the kernel's TCP takes such a segment
 				}
 				l.Sub(side.name+"-"+bad.name, func(t *testing.T) {
-					counted := p.Count(bad.reason)
+					counted := p.Drops(bad.reason)
 					for range each {
 						packet := forge(t, side.capture.Sofar(), side.server, bad.options)
 						bad.spoil(packet)
@@ -76,14 +76,14 @@ func TestBadInput(t *testing.T) {
 						}
 					}
 					exchange(t, "after", c, "after "+bad.name)
-					if n := p.Count(bad.reason) - counted; n != each && !Plain {
+					if n := p.Drops(bad.reason) - counted; n != each && !Plain {
 						t.Errorf("%d packets counted as %s, want %d", n, bad.reason, each)
 					}
 				})
 			}
 		}
 		l.Sub("no-flow", func(t *testing.T) {
-			counted := p.Count("no-flow")
+			counted := p.Drops("no-flow")
 			packet, err := Packet(netip.AddrPortFrom(f.Client(), 1), f.At(7000),
 				&layers.TCP{Seq: 1, Ack: 1, ACK: true, PSH: true, Window: 1000}, []byte("nobody knows me"))
 			if err != nil {
@@ -93,7 +93,7 @@ func TestBadInput(t *testing.T) {
 				t.Fatal(err)
 			}
 			exchange(t, "after", c, "after no-flow")
-			if n := p.Count("no-flow") - counted; n == 0 && !Plain {
+			if n := p.Drops("no-flow") - counted; n == 0 && !Plain {
 				t.Error("a segment of no known connection was not counted")
 			}
 		})

@@ -240,3 +240,43 @@ func (p *Proxy) Ask(path string, into any) error {
 	}
 	return json.Unmarshal(body, into)
 }
+
+// Counters are the parts of the control interface's counters that tests use.
+type Counters struct {
+	Goroutines   int               `json:"goroutines"`
+	Connections  int               `json:"connections"`
+	Lingering    int               `json:"lingering"`
+	Timers       int               `json:"timers"`
+	Held         int               `json:"held"`
+	BufferOctets int64             `json:"buffer_octets"`
+	Opened       uint64            `json:"opened"`
+	Closed       uint64            `json:"closed"`
+	SendErrors   uint64            `json:"send_errors"`
+	Drops        map[string]uint64 `json:"drops"`
+}
+
+// Counters asks tcpmitm what it holds and has counted; all is zero without it.
+func (p *Proxy) Counters() Counters {
+	p.lab.t.Helper()
+	var c Counters
+	if p.process == nil {
+		return c
+	}
+	if err := p.Ask("/v1/counters", &c); err != nil {
+		p.lab.t.Fatalf("tcpmitm's counters: %v\n%s", err, tail(p.Log()))
+	}
+	return c
+}
+
+// Drops is how many packets changed nothing, for one reason.
+func (p *Proxy) Drops(reason string) uint64 {
+	p.lab.t.Helper()
+	if p.process == nil {
+		return 0
+	}
+	n, known := p.Counters().Drops[reason]
+	if !known {
+		p.lab.t.Fatalf("tcpmitm has no counter for %q", reason)
+	}
+	return n
+}

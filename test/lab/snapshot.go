@@ -12,9 +12,12 @@ type Snapshot map[string]string
 
 var (
 	saveCounters = regexp.MustCompile(`\[\d+:\d+\]`)
-	linkNumber   = regexp.MustCompile(`(?m)^\d+: `)
-	emptyTable   = regexp.MustCompile(`\*[a-z]+\n(?::[A-Z]+ ACCEPT\s*\n)*COMMIT\n`)
-	sysctlsKept  = []string{
+	// A new device needs about a second until the kernel has noticed that it
+	// is up and has given it an address of its own for the link.
+	settling    = regexp.MustCompile(`(?m)^\d+: |<[A-Z_,-]+>|state [A-Z]+ | (UP|DOWN|UNKNOWN) +`)
+	linkLocal   = regexp.MustCompile(`fe80::[0-9a-f:]+/64 ?`)
+	emptyTable  = regexp.MustCompile(`\*[a-z]+\n(?::[A-Z]+ ACCEPT\s*\n)*COMMIT\n`)
+	sysctlsKept = []string{
 		"net/ipv4/ip_forward", "net/ipv4/conf/all/rp_filter", "net/ipv4/conf/default/rp_filter",
 		"net/ipv4/conf/lan0/rp_filter", "net/ipv4/conf/wan0/rp_filter",
 		"net/ipv4/conf/all/accept_local", "net/ipv4/conf/default/accept_local",
@@ -28,9 +31,9 @@ func (n *Namespace) Snapshot() Snapshot {
 	s := Snapshot{
 		"iptables-save":  normalSave(n.Run("iptables-save")),
 		"ip6tables-save": normalSave(n.Run("ip6tables-save")),
-		"ip link":        linkNumber.ReplaceAllString(n.Run("ip", "-o", "link"), ""),
-		"ip addr":        linkNumber.ReplaceAllString(n.Run("ip", "-br", "addr"), ""),
-		"ip route":       n.Run("ip", "route", "show", "table", "all"),
+		"ip link":        settling.ReplaceAllString(n.Run("ip", "-o", "link"), ""),
+		"ip addr":        linkLocal.ReplaceAllString(settling.ReplaceAllString(n.Run("ip", "-br", "addr"), ""), ""),
+		"ip route":       n.Run("ip", "-4", "route", "show", "table", "all"),
 		"ip -6 route":    normalRoutes(n.Run("ip", "-6", "route", "show", "table", "all")),
 		"ip rule":        n.Run("ip", "rule"),
 		"ip -6 rule":     n.Run("ip", "-6", "rule"),
@@ -63,12 +66,14 @@ func normalSave(save string) string {
 	return emptyTable.ReplaceAllString(b.String(), "")
 }
 
-// normalRoutes takes out the multicast and cached entries that the kernel
-// adds by itself when neighbours are first talked to.
+// normalRoutes takes out what the kernel adds by itself to a device that comes
+// up, and to a neighbour that is talked to. Other devices have no such excuse.
 func normalRoutes(routes string) string {
 	var b strings.Builder
 	for line := range strings.Lines(routes) {
-		if !strings.Contains(line, "expires") && !strings.HasPrefix(line, "multicast") {
+		ours := strings.Contains(line, "dev "+lanDevice) || strings.Contains(line, "dev "+wanDevice)
+		own := strings.Contains(line, "fe80:") || strings.Contains(line, "ff00::") || strings.Contains(line, "expires")
+		if !ours || !own {
 			b.WriteString(line)
 		}
 	}

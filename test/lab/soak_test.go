@@ -35,7 +35,7 @@ func TestShortConnections(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	before := p.Resources()
+	before := p.Counters()
 	l.EachFamily(func(t *testing.T, f Family) {
 		began := time.Now()
 		if err := shortConnections(l, f, n); err != nil {
@@ -49,10 +49,10 @@ func TestShortConnections(t *testing.T) {
 		return
 	}
 	eventually(t, "timers, buffers and goroutines are as before", soon, func() (bool, string) {
-		after := p.Resources()
+		after := p.Counters()
 		seen := fmt.Sprintf("before %+v\nafter  %+v", before, after)
-		return after.Flows == 0 && after.Timers == 0 && after.Octets == 0 &&
-			after.Goroutines <= before.Goroutines, seen
+		return after.Connections == 0 && after.Lingering == 0 && after.Timers == 0 && after.Held == 0 &&
+			after.BufferOctets == 0 && after.Opened == after.Closed && after.Goroutines <= before.Goroutines, seen
 	})
 }
 

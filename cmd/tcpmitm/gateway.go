@@ -1,0 +1,259 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"tcpmitm/config"
+	"tcpmitm/control"
+	"tcpmitm/endpoint"
+	"tcpmitm/nfq"
+	"tcpmitm/rules"
+	"tcpmitm/splice"
+	"tcpmitm/trace"
+)
+
+// gateway is a running interception. It is built from the inside out, so that
+// the firewall leads the first packet to us when everything behind it is
+// there, and taken down from the outside in. undo holds, in the order of
+// building, what takes each part down.
+type gateway struct {
+	conf *config.Config
+	log  *slog.Logger
+
+	lock     net.Listener
+	squatter bool
+	firewall *nfq.Firewall
+	tuns     *nfq.TUNs
+	ports    []*nfq.Port
+	pools    []*endpoint.Pool
+	shards   []*splice.Shard
+	rules    atomic.Pointer[rules.Set]
+
+	control, metrics net.Listener
+
+	running sync.WaitGroup
+	failed  chan error // of shards
+	undo    []func() error
+
+	rulesLeft bool // the firewall's rules could not be removed
+}
+
+// start builds a gateway. On an error nothing of it is left.
+func start(conf *config.Config, log *slog.Logger, tracer *trace.Tracer) (*gateway, error) {
+	g := &gateway{conf: conf, log: log}
+	g.rules.Store(conf.Rules)
+	warnings, err := g.build(tracer)
+	if err != nil {
+		return nil, errors.Join(err, g.down())
+	}
+	for _, w := range warnings {
+		log.Warn(w)
+	}
+	g.announce()
+	return g, nil
+}
+
+// later notes how to take down what has just been built.
+func (g *gateway) later(undo func() error) { g.undo = append(g.undo, undo) }
+
+// down takes everything down that was built, the last first.
+func (g *gateway) down() error {
+	var errs []error
+	for i := len(g.undo) - 1; i >= 0; i-- {
+		errs = append(errs, g.undo[i]())
+	}
+	g.undo = nil
+	return errors.Join(errs...)
+}
+
+func (g *gateway) build(tracer *trace.Tracer) (warnings []string, err error) {
+	if err := nfq.CheckPrivilege(); err != nil {
+		return nil, err
+	}
+	if g.firewall, err = nfq.NewFirewall(interceptOf(&g.conf.Intercept)); err != nil {
+		return nil, err
+	}
+	if err := g.claim(); err != nil {
+		return nil, err
+	}
+	// What a killed run left would lead packets to queues before anybody
+	// reads them.
+	if err := nfq.Clean(); err != nil {
+		return nil, err
+	}
+	if err := g.open(); err != nil {
+		return nil, err
+	}
+	warnings = append(warnings, g.tuns.Warnings...)
+	source, err := g.launch(tracer)
+	if err != nil {
+		return nil, err
+	}
+	g.serve(source)
+	if err := g.watch(); err != nil {
+		return nil, err
+	}
+	more, err := g.install()
+	return append(warnings, more...), err
+}
+
+// claim makes sure that we are alone, and opens the sockets, which another
+// run would hold.
+func (g *gateway) claim() (err error) {
+	if g.lock, g.squatter, err = lockNamespace(); err != nil {
+		return err
+	}
+	if g.lock != nil {
+		g.later(g.lock.Close)
+	}
+	if g.control, err = control.Listen(g.conf.Control.Socket); err != nil {
+		return err
+	}
+	g.later(func() error { return closeListener(g.control) })
+	if g.conf.Control.Metrics == "" {
+		return nil
+	}
+	if g.metrics, err = control.ListenMetrics(g.conf.Control.Metrics); err != nil {
+		return err
+	}
+	g.later(func() error { return closeListener(g.metrics) })
+	return nil
+}
+
+// closeListener closes a listener that its server may have closed already.
+func closeListener(l net.Listener) error {
+	if err := l.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+		return err
+	}
+	return nil
+}
+
+// open makes the devices and binds the queues.
+func (g *gateway) open() (err error) {
+	in := &g.conf.Intercept
+	local := in.Mode == config.Local
+	n := shardsOf(in)
+	g.tuns, err = nfq.OpenTUNs(nfq.TUNConfig{Prefix: in.TUNPrefix, Shards: n, Local: local})
+	if err != nil {
+		return err
+	}
+	g.later(g.tuns.Close)
+	for i := range n {
+		pool := endpoint.NewPool(g.conf.Limits.Memory / int64(n))
+		port, err := nfq.OpenPort(nfq.PortConfig{
+			Queue: g.firewall.QueueNumber(i), Pool: pool, TUNs: g.tuns, Shard: i, Local: local,
+		})
+		if err != nil {
+			return err
+		}
+		g.later(port.Close)
+		g.ports, g.pools = append(g.ports, port), append(g.pools, pool)
+	}
+	return nil
+}
+
+// launch makes a shard for each port and starts its goroutine.
+func (g *gateway) launch(tracer *trace.Tracer) (*control.Source, error) {
+	opt := splice.Options{
+		Rules:     &g.rules,
+		Order:     g.conf.Handshake.Order,
+		Cookies:   cookiesOf(g.conf.Handshake.SYNCookies),
+		Budget:    &splice.Budget{Connections: int64(g.conf.Limits.Connections), HalfOpen: int64(g.conf.Limits.HalfOpen)},
+		OverLimit: g.conf.Limits.OverLimit,
+		Endpoint:  endpoint.DefaultConfig(),
+		Observer:  tracer,
+		ShardOf:   g.firewall.ShardOf,
+	}
+	if _, err := rand.Read(opt.Secret[:]); err != nil {
+		return nil, fmt.Errorf("reading random numbers for initial sequence numbers: %w", err)
+	}
+	for i, port := range g.ports {
+		own := opt
+		own.Index, own.Endpoint.Pool = i, g.pools[i]
+		g.shards = append(g.shards, splice.NewShard(port, own))
+	}
+	splice.Connect(g.shards)
+	ctx, cancel := context.WithCancel(context.Background())
+	g.failed = make(chan error, len(g.shards))
+	for _, s := range g.shards {
+		g.running.Go(func() {
+			if err := s.Run(ctx); err != nil {
+				g.failed <- err
+			}
+		})
+	}
+	g.later(func() error {
+		cancel()
+		g.running.Wait()
+		return nil
+	})
+	return &control.Source{
+		Shards: g.shards, Version: version, Started: time.Now(), Rules: g.rules.Load, Lost: tracer.Lost,
+		Edge: func(shard int) control.Edge { return edgeOf(g.ports[shard]) },
+	}, nil
+}
+
+// serve answers questions from here on.
+func (g *gateway) serve(source *control.Source) {
+	g.later(control.Serve(g.control, source).Close)
+	if g.metrics != nil {
+		g.later(control.ServeMetrics(g.metrics, source).Close)
+	}
+}
+
+// watch starts the guard, before there is anything to guard. Where new
+// connections are to be blocked while we are away, the rules have to stay.
+func (g *gateway) watch() error {
+	if g.conf.Intercept.WhenDown == config.Block {
+		return nil
+	}
+	guard, err := nfq.StartGuard(guardArgs...)
+	if err != nil {
+		return err
+	}
+	g.later(func() error {
+		if g.rulesLeft {
+			// It removes them when we are gone, if it can.
+			return nil
+		}
+		return guard.Done()
+	})
+	return nil
+}
+
+// install leads packets to us.
+func (g *gateway) install() (warnings []string, err error) {
+	if warnings, err = g.firewall.Install(); err != nil {
+		return nil, err
+	}
+	g.later(func() error {
+		err := g.firewall.Remove()
+		g.rulesLeft = err != nil
+		return err
+	})
+	return warnings, nil
+}
+
+// announce says once what is intercepted.
+func (g *gateway) announce() {
+	in := &g.conf.Intercept
+	if g.squatter {
+		g.log.Warn("somebody else holds the name by which tcpmitm finds another one running; do not start a second one", "name", lockName)
+	}
+	g.log.Info("intercepting",
+		"mode", modeName(in.Mode), "ports", listed(in.Ports, "all"), "servers", listed(in.Servers, "any"),
+		"clients", listed(in.Clients, "any"), "client_side", listed(in.ClientSide, "told by ports and networks"),
+		"queues", len(g.ports), "first_queue", in.QueueBase, "devices", g.tuns.Names[0]+","+g.tuns.Names[1],
+		"rules", g.conf.Rules.Len(), "control", g.conf.Control.Socket)
+	if !g.firewall.Hinted() {
+		g.log.Info("nothing in [intercept] says which side the servers are on, so what they send is queued twice; ports, servers, clients or client_side would spare that")
+	}
+}

@@ -1,0 +1,52 @@
+package main
+
+import (
+	"encoding/json"
+
+	"github.com/spf13/cobra"
+
+	"tcpmitm/config"
+	"tcpmitm/control"
+)
+
+// shownByDefault is how many connections a person can still want to read.
+const shownByDefault = 10_000
+
+func newSS() *cobra.Command {
+	var file, socket string
+	var asJSON bool
+	var limit int
+	c := &cobra.Command{
+		Use:   "ss",
+		Short: "Lists live connections, both legs, with their states as ss(8) names them",
+		Long: "Lists live connections of the tcpmitm that runs on this host, oldest first.\n" +
+			"The client leg's state is that of our endpoint towards the client, the server leg's\n" +
+			"that towards the server. TO SERVER and TO CLIENT count the octets that each has\n" +
+			"acknowledged. A server that the host translates (DNAT) is shown as address=target.",
+		Args: noArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if socket == "" {
+				conf, err := load(file, c.ErrOrStderr())
+				if err != nil {
+					return err
+				}
+				socket = conf.Control.Socket
+			}
+			list, err := control.NewClient(socket).Connections(c.Context(), limit)
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				e := json.NewEncoder(c.OutOrStdout())
+				e.SetIndent("", "  ")
+				return e.Encode(list)
+			}
+			return list.WriteTable(c.OutOrStdout())
+		},
+	}
+	configFlag(c, &file)
+	c.Flags().StringVar(&socket, "socket", "", "control socket; without it, that of the configuration ("+config.Default().Control.Socket+")")
+	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	c.Flags().IntVar(&limit, "limit", shownByDefault, "list at most so many connections")
+	return c
+}

@@ -1,0 +1,94 @@
+package main
+
+import (
+	"fmt"
+	"runtime"
+	"strings"
+
+	"tcpmitm/config"
+	"tcpmitm/control"
+	"tcpmitm/nfq"
+	"tcpmitm/splice"
+)
+
+// maxShards bounds the shards where there is one a core.
+const maxShards = 64
+
+// interceptOf says to the kernel's edge what the configuration says.
+func interceptOf(c *config.Intercept) nfq.Intercept {
+	in := nfq.Intercept{
+		Mode:         nfq.Gateway,
+		Servers:      c.Servers,
+		Clients:      c.Clients,
+		ClientSide:   c.ClientSide,
+		PortForwards: c.PortForwards,
+		Queues:       shardsOf(c),
+		QueueBase:    uint16(c.QueueBase),
+		Bypass:       c.WhenDown == config.Bypass,
+		Zone:         uint16(c.Zone),
+		Mark:         c.Mark,
+		TUNPrefix:    c.TUNPrefix,
+	}
+	if c.Mode == config.Local {
+		in.Mode = nfq.Local
+	}
+	for _, r := range c.Ports {
+		in.Ports = append(in.Ports, nfq.PortRange(r))
+	}
+	return in
+}
+
+// shardsOf is the number of shards, each with a queue and a goroutine.
+func shardsOf(c *config.Intercept) int {
+	if c.Queues > 0 {
+		return c.Queues
+	}
+	return min(runtime.GOMAXPROCS(0), maxShards)
+}
+
+func modeName(m config.Mode) string {
+	if m == config.Local {
+		return "local"
+	}
+	return "gateway"
+}
+
+// listed writes a list for the log; none is what an empty one means.
+func listed[T any](list []T, none string) string {
+	if len(list) == 0 {
+		return none
+	}
+	words := make([]string, len(list))
+	for i, v := range list {
+		words[i] = fmt.Sprint(v)
+	}
+	return strings.Join(words, ",")
+}
+
+func cookiesOf(c config.SYNCookies) splice.CookieMode {
+	switch c {
+	case config.CookiesAlways:
+		return splice.CookiesAlways
+	case config.CookiesNever:
+		return splice.CookiesNever
+	}
+	return splice.CookiesAuto
+}
+
+// edgeOf says what a port has counted in the words of the control interface.
+func edgeOf(p *nfq.Port) control.Edge {
+	c := p.Counters()
+	return control.Edge{
+		PacketsIn:     c.Queue.Packets,
+		OctetsIn:      c.Queue.Octets,
+		Accepted:      c.Queue.Accepted,
+		Taken:         c.Queue.Dropped,
+		Cut:           c.Queue.Cut,
+		Overruns:      c.Queue.Overruns,
+		VerdictErrors: c.Queue.VerdictErrors,
+		PacketsOut:    c.Send.Packets,
+		OctetsOut:     c.Send.Octets,
+		LostOut:       c.Send.Lost,
+		Reasons:       c.Reasons,
+	}
+}

@@ -1,0 +1,79 @@
+package control
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"net/http"
+	"strconv"
+	"syscall"
+	"time"
+)
+
+const (
+	askLimit        = 35 * time.Second // for one question, longer than the server takes
+	maxAnswerOctets = 256 << 20
+)
+
+// Client asks a running tcpmitm.
+type Client struct {
+	socket string
+	http   *http.Client
+}
+
+// NewClient asks over a socket; nothing is opened yet.
+func NewClient(socket string) *Client {
+	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "unix", socket)
+	}
+	return &Client{socket: socket, http: &http.Client{Transport: &http.Transport{DialContext: dial}, Timeout: askLimit}}
+}
+
+// Connections returns at most limit connections.
+func (c *Client) Connections(ctx context.Context, limit int) (*Connections, error) {
+	var out Connections
+	return &out, c.get(ctx, "/v1/connections?limit="+strconv.Itoa(limit), &out)
+}
+
+// Counters returns what was counted.
+func (c *Client) Counters(ctx context.Context) (*Counters, error) {
+	var out Counters
+	return &out, c.get(ctx, "/v1/counters", &out)
+}
+
+func (c *Client) get(ctx context.Context, path string, into any) error {
+	// The host part of the address has no meaning on a unix socket.
+	q, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://tcpmitm"+path, nil)
+	if err != nil {
+		return err
+	}
+	a, err := c.http.Do(q)
+	switch {
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
+		return fmt.Errorf("nobody answers on %s: start tcpmitm, or name its socket with --socket", c.socket)
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("%s may not be opened: run as root, for example with sudo", c.socket)
+	case err != nil:
+		return fmt.Errorf("asking over %s: %w", c.socket, err)
+	}
+	defer a.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(a.Body, maxAnswerOctets))
+	if err != nil {
+		return fmt.Errorf("reading the answer of %s: %w", c.socket, err)
+	}
+	if a.StatusCode != http.StatusOK {
+		var f failure
+		if json.Unmarshal(body, &f) != nil || f.Error == "" {
+			f.Error = a.Status
+		}
+		return fmt.Errorf("%s answers: %s", c.socket, f.Error)
+	}
+	if err := json.Unmarshal(body, into); err != nil {
+		return fmt.Errorf("the answer of %s is not of this version of tcpmitm: %w", c.socket, err)
+	}
+	return nil
+}

@@ -1,0 +1,127 @@
+package control
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net"
+	"net/http"
+	"strconv"
+	"time"
+
+	"golang.org/x/net/netutil"
+
+	"tcpmitm/splice"
+)
+
+// Bounds of what a client may cost.
+const (
+	maxClients        = 64 // connections at once; more wait
+	maxHeaderOctets   = 8 << 10
+	maxBodyOctets     = 64 << 10
+	headerLimit       = 5 * time.Second
+	readLimit         = 10 * time.Second
+	writeLimit        = 30 * time.Second
+	idleLimit         = time.Minute
+	closeLimit        = 2 * time.Second
+	defaultConnsLimit = 10_000
+)
+
+// Server answers on one listener.
+type Server struct {
+	http *http.Server
+	done chan struct{}
+}
+
+// Serve answers questions about a source until Close.
+func Serve(l net.Listener, source *Source) *Server {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /v1/connections", func(w http.ResponseWriter, r *http.Request) {
+		limit, err := limitOf(r)
+		if err != nil {
+			fail(w, http.StatusBadRequest, err)
+			return
+		}
+		answer(w, func() (any, error) { return source.connections(limit) })
+	})
+	mux.HandleFunc("GET /v1/counters", func(w http.ResponseWriter, r *http.Request) {
+		answer(w, func() (any, error) { return source.counters() })
+	})
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		fail(w, http.StatusNotFound, errors.New("there are GET /v1/connections and GET /v1/counters"))
+	})
+	return serve(l, mux)
+}
+
+func serve(l net.Listener, h http.Handler) *Server {
+	s := &Server{
+		http: &http.Server{
+			Handler:           http.MaxBytesHandler(h, maxBodyOctets),
+			MaxHeaderBytes:    maxHeaderOctets,
+			ReadHeaderTimeout: headerLimit,
+			ReadTimeout:       readLimit,
+			WriteTimeout:      writeLimit,
+			IdleTimeout:       idleLimit,
+		},
+		done: make(chan struct{}),
+	}
+	go func() {
+		defer close(s.done)
+		_ = s.http.Serve(netutil.LimitListener(l, maxClients)) // ends with Close
+	}()
+	return s
+}
+
+// Close stops listening, gives answers that are under way a moment, and
+// returns when the server is gone.
+func (s *Server) Close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), closeLimit)
+	defer cancel()
+	err := s.http.Shutdown(ctx)
+	if err != nil {
+		err = s.http.Close()
+	}
+	<-s.done
+	return err
+}
+
+// limitOf reads ?limit=.
+func limitOf(r *http.Request) (int, error) {
+	text := r.URL.Query().Get("limit")
+	if text == "" {
+		return defaultConnsLimit, nil
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 0 || n > maxConnections {
+		return 0, errors.New("limit must be a whole number from 0 to " + strconv.Itoa(maxConnections))
+	}
+	return n, nil
+}
+
+// answer writes what ask returns as JSON.
+func answer(w http.ResponseWriter, ask func() (any, error)) {
+	v, err := ask()
+	switch {
+	case errors.Is(err, splice.ErrBusy), errors.Is(err, splice.ErrStopped):
+		fail(w, http.StatusServiceUnavailable, err)
+	case err != nil:
+		fail(w, http.StatusInternalServerError, err)
+	default:
+		write(w, http.StatusOK, v)
+	}
+}
+
+func fail(w http.ResponseWriter, status int, err error) {
+	write(w, status, failure{err.Error()})
+}
+
+// failure is the answer to what cannot be answered.
+type failure struct {
+	Error string `json:"error"`
+}
+
+func write(w http.ResponseWriter, status int, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(v) // who hangs up has his reasons
+}
