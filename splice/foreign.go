@@ -11,6 +11,7 @@ import "tcpmitm/endpoint"
 type foreignPacket struct {
 	packet endpoint.Packet
 	icmp   endpoint.ICMPError
+	next   int // the shard to ask if this one does not know it
 }
 
 // clientPortOf guesses which port is the client's. Before connection tracking
@@ -36,29 +37,35 @@ func (s *Shard) handOver(p *endpoint.Packet) bool {
 	if owner == s.opt.Index || owner < 0 || owner >= len(s.peers) {
 		return false
 	}
-	s.mail(s.peers[owner], p)
+	s.mail(s.peers[owner], p, owner)
 	return true
 }
 
-// copyOver shows an ICMP error that is about no flow of this shard to those
-// that the quoted ports belong to. The original goes on: it may be about a
-// connection that we have nothing to do with.
-func (s *Shard) copyOver(p *endpoint.Packet) {
+// handOverError gives an ICMP error about no flow of this shard to those that
+// the quoted ports belong to, one after the other: which of the two ports is
+// the client's cannot be told. It tells whether there is such a shard.
+func (s *Shard) handOverError(p *endpoint.Packet) bool {
 	if s.opt.ShardOf == nil || s.peers == nil {
-		return
+		return false
 	}
-	a, b := s.opt.ShardOf(p.SrcPort), s.opt.ShardOf(p.DstPort)
-	for i, peer := range s.peers {
-		if i != s.opt.Index && (i == a || i == b) {
-			s.mail(peer, p)
-		}
+	first, second := s.opt.ShardOf(p.SrcPort), s.opt.ShardOf(p.DstPort)
+	if first == s.opt.Index {
+		first, second = second, first
 	}
+	if first == s.opt.Index {
+		return false
+	}
+	if second == s.opt.Index {
+		second = first
+	}
+	s.mail(s.peers[first], p, second)
+	return true
 }
 
 // mail copies p into the mailbox of another shard; if that is full, the
-// packet is lost.
-func (s *Shard) mail(to *Shard, p *endpoint.Packet) {
-	c := &foreignPacket{packet: *p}
+// packet is lost. next is the shard to ask after that one.
+func (s *Shard) mail(to *Shard, p *endpoint.Packet, next int) {
+	c := &foreignPacket{packet: *p, next: next}
 	c.packet.Buffer = nil
 	c.packet.Payload = append([]byte(nil), p.Payload...)
 	c.packet.Raw = append([]byte(nil), p.Raw...)
@@ -77,11 +84,20 @@ func (s *Shard) mail(to *Shard, p *endpoint.Packet) {
 
 // handleForeign judges a packet that another shard has handed over. It was
 // dropped there, so what is not ours is sent on.
-func (s *Shard) handleForeign(now endpoint.Time, p *endpoint.Packet) {
+func (s *Shard) handleForeign(now endpoint.Time, c *foreignPacket) {
 	s.counters.ForeignIn++
+	p := &c.packet
 	if p.ICMP != nil {
-		if ref, ok := s.flows[p.Tuple.Reverse()]; ok && ref.flow != nil {
+		switch _, ok := s.flows[p.Tuple.Reverse()]; {
+		case ok:
 			s.handleICMP(now, p)
+		case c.next != s.opt.Index:
+			s.mail(s.peers[c.next], p, c.next)
+		default:
+			// Errors are taken on their way to whoever sent the segment, be
+			// it client or server; the client leg's device judges nothing.
+			s.drop(endpoint.ReasonNoFlow)
+			s.sent(s.dev.SendPacket(endpoint.Client, p.Raw))
 		}
 		return
 	}

@@ -61,7 +61,7 @@ func (s *Shard) readMail() {
 		close(q.done)
 	}
 	for n := len(s.foreign); n > 0; n-- {
-		s.handleForeign(s.dev.Now(), &(<-s.foreign).packet)
+		s.handleForeign(s.dev.Now(), <-s.foreign)
 	}
 }
 

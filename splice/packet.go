@@ -75,7 +75,9 @@ func (s *Shard) handleStray(now endpoint.Time, p *endpoint.Packet) endpoint.Verd
 func (s *Shard) handleICMP(now endpoint.Time, p *endpoint.Packet) endpoint.Verdict {
 	ref, ok := s.flows[p.Tuple.Reverse()]
 	if !ok {
-		s.copyOver(p)
+		if s.handOverError(p) {
+			return endpoint.Take
+		}
 		s.drop(endpoint.ReasonNoFlow)
 		return endpoint.Accept
 	}
