@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
-	"strconv"
 	"syscall"
 	"time"
 )
@@ -33,10 +32,11 @@ func NewClient(socket string) *Client {
 	return &Client{socket: socket, http: &http.Client{Transport: &http.Transport{DialContext: dial}, Timeout: askLimit}}
 }
 
-// Connections returns at most limit connections.
-func (c *Client) Connections(ctx context.Context, limit int) (*Connections, error) {
+// Connections returns at most limit connections; with all, those too that are
+// over but for TIME-WAIT.
+func (c *Client) Connections(ctx context.Context, limit int, all bool) (*Connections, error) {
 	var out Connections
-	return &out, c.get(ctx, "/v1/connections?limit="+strconv.Itoa(limit), &out)
+	return &out, c.get(ctx, fmt.Sprintf("/v1/connections?limit=%d&all=%t", limit, all), &out)
 }
 
 // Counters returns what was counted.

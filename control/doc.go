@@ -2,10 +2,10 @@
 // does: HTTP with JSON over a unix socket, and, if wanted, metrics for
 // Prometheus on a TCP address.
 //
-// Listen opens the socket, Serve answers on it, Client asks. What is asked for
+// Bind and Listen open the socket, Serve answers on it, Client asks. What is asked for
 // is collected by functions that run on each shard's own goroutine (see
 // splice.Shard.Do), so that an answer needs no lock on the data path.
 //
-//	GET /v1/connections   live connections, both legs; ?limit=N, see Connections
+//	GET /v1/connections   live connections, both legs; ?limit=N, ?all=true; see Connections
 //	GET /v1/counters      what there is and what was counted, see Counters
 package control

@@ -6,12 +6,28 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 )
 
-func TestListenMode(t *testing.T) {
+// listen opens a control socket as a run does.
+func listen(t *testing.T, path string) net.Listener {
+	t.Helper()
+	s, err := Bind(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := s.Listen()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close(); s.Close() })
+	return l
+}
+
+func TestSocket(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "s")
-	l, err := Listen(path)
+	s, err := Bind(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -19,39 +35,44 @@ func TestListenMode(t *testing.T) {
 	if err != nil || info.Mode().Perm() != socketMode {
 		t.Errorf("mode %v, %v; want %o", info.Mode(), err, socketMode)
 	}
+	if _, err := net.Dial("unix", path); !errors.Is(err, syscall.ECONNREFUSED) {
+		t.Errorf("before Listen: %v, want a refusal", err)
+	}
+	l, err := s.Listen()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := net.Dial("unix", path)
+	if err != nil {
+		t.Fatalf("after Listen: %v", err)
+	}
+	c.Close()
 	l.Close()
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
 	if _, err := os.Stat(path); err == nil {
 		t.Error("the socket is left behind")
 	}
 }
 
 // A socket file that nobody listens on is that of a killed run.
-func TestListenReplacesStale(t *testing.T) {
+func TestBindReplacesStale(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "s")
-	l, err := Listen(path)
+	if _, err := Bind(path); err != nil {
+		t.Fatal(err)
+	}
+	s, err := Bind(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	l.(*net.UnixListener).SetUnlinkOnClose(false)
-	l.Close()
-	if _, err := os.Stat(path); err != nil {
-		t.Fatal("the test left no stale socket")
-	}
-	l, err = Listen(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	l.Close()
+	s.Close()
 }
 
-func TestListenRefuses(t *testing.T) {
+func TestBindRefuses(t *testing.T) {
 	dir := t.TempDir()
 	taken, file := filepath.Join(dir, "taken"), filepath.Join(dir, "file")
-	l, err := Listen(taken)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
+	listen(t, taken)
 	if err := os.WriteFile(file, []byte("precious"), 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -63,9 +84,9 @@ func TestListenRefuses(t *testing.T) {
 		{file, "is no socket: remove it", ErrTaken},
 		{filepath.Join(dir, "none", "s"), "is not there: make it, or choose", os.ErrNotExist},
 	} {
-		l, err := Listen(v.path)
+		s, err := Bind(v.path)
 		if err == nil {
-			l.Close()
+			s.Close()
 			t.Errorf("%s was opened", v.path)
 			continue
 		}

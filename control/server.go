@@ -42,7 +42,12 @@ func Serve(l net.Listener, source *Source) *Server {
 			fail(w, http.StatusBadRequest, err)
 			return
 		}
-		answer(w, func() (any, error) { return source.connections(limit) })
+		all, err := boolOf(r, "all")
+		if err != nil {
+			fail(w, http.StatusBadRequest, err)
+			return
+		}
+		answer(w, func() (any, error) { return source.connections(limit, all) })
 	})
 	mux.HandleFunc("GET /v1/counters", func(w http.ResponseWriter, r *http.Request) {
 		answer(w, func() (any, error) { return source.counters() })
@@ -96,6 +101,17 @@ func limitOf(r *http.Request) (int, error) {
 		return 0, errors.New("limit must be a whole number from 0 to " + strconv.Itoa(maxConnections))
 	}
 	return n, nil
+}
+
+// boolOf reads a parameter that is false if it is not there.
+func boolOf(r *http.Request, name string) (bool, error) {
+	switch r.URL.Query().Get(name) {
+	case "", "false":
+		return false, nil
+	case "true":
+		return true, nil
+	}
+	return false, errors.New(name + " must be true or false")
 }
 
 // answer writes what ask returns as JSON.

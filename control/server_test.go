@@ -16,11 +16,7 @@ import (
 func startServer(t *testing.T, g *gateway) (path string) {
 	t.Helper()
 	path = filepath.Join(t.TempDir(), "s")
-	l, err := Listen(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := Serve(l, g.Source)
+	s := Serve(listen(t, path), g.Source)
 	t.Cleanup(func() { s.Close() })
 	return path
 }
@@ -51,7 +47,7 @@ func TestClientAndServer(t *testing.T) {
 	g.syn(1, "10.1.0.2:4000", "10.2.0.2:80")
 	g.wantCount(t, 1)
 	c := NewClient(startServer(t, g))
-	list, err := c.Connections(context.Background(), 10)
+	list, err := c.Connections(context.Background(), 10, false)
 	if err != nil || len(list.List) != 1 || list.List[0].Client.String() != "10.1.0.2:4000" || list.List[0].ServerLeg.State != "SYN-SENT" {
 		t.Errorf("connections %+v, %v", list, err)
 	}
@@ -80,6 +76,7 @@ func TestOddRequests(t *testing.T) {
 		says    string
 	}{
 		{"GET /v1/connections HTTP/1.0\r\n\r\n", 200, `"connections":[]`},
+		{"GET /v1/connections?all=maybe HTTP/1.0\r\n\r\n", 400, "all must be"},
 		{"GET /v1/connections?limit=-1 HTTP/1.0\r\n\r\n", 400, "limit must be"},
 		{"GET /v1/connections?limit=100001 HTTP/1.0\r\n\r\n", 400, "limit must be"},
 		{"GET /v1/connections?limit=x HTTP/1.0\r\n\r\n", 400, "limit must be"},

@@ -59,16 +59,22 @@ func (e *Edge) add(d *Edge) {
 // a shard does nothing else while it lists its own.
 const maxConnections = 100_000
 
-// connections asks all shards. An error is one of splice's: a shard has
+// connections asks all shards; those that are over but for TIME-WAIT count
+// only with all, as with ss(8). An error is one of splice's: a shard has
 // stopped or is overwhelmed.
-func (s *Source) connections(limit int) (*Connections, error) {
+func (s *Source) connections(limit int, all bool) (*Connections, error) {
 	out := &Connections{List: []Connection{}}
 	for _, shard := range s.Shards {
 		var list []splice.Connection
 		err := shard.Do(func(sh *splice.Shard) {
 			c := sh.Counters()
-			out.Total += c.Flows + c.Lingering
-			list = sh.Connections(sh.Now(), nil, limit-len(out.List))
+			n := c.Flows
+			if all {
+				n += c.Lingering
+			}
+			out.Total += n
+			// The live ones come first.
+			list = sh.Connections(sh.Now(), nil, min(n, limit-len(out.List)))
 		})
 		if err != nil {
 			return nil, err

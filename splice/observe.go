@@ -39,5 +39,5 @@ func (s *Shard) observe(now endpoint.Time, f *flow, l endpoint.Leg, out bool, se
 	default:
 		e.Scale = leg.scaleIn
 	}
-	s.opt.Observer.Segment(e)
+	s.segments.Segment(e)
 }

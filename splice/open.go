@@ -40,7 +40,7 @@ func (s *Shard) handleSYNOfFlow(now endpoint.Time, p *endpoint.Packet, f *flow, 
 		// The same SYN again: the client still waits.
 		s.counters.SegmentsIn[endpoint.Client]++
 		f.lastSYN = now
-		if s.opt.Observer != nil {
+		if s.segments != nil {
 			s.observe(now, f, endpoint.Client, false, &p.Segment, endpoint.Listen, endpoint.ReasonNone, noteHeldAgain)
 		}
 		return endpoint.Take
@@ -119,7 +119,7 @@ func (s *Shard) openNew(now endpoint.Time, p *endpoint.Packet, key endpoint.Tupl
 		f.phase = dialling
 		f.legs[endpoint.Client].irs = syn.Seq
 		f.legs[endpoint.Client].last = endpoint.Listen
-		if s.opt.Observer != nil {
+		if s.segments != nil {
 			s.observe(now, f, endpoint.Client, false, &syn, endpoint.Listen, endpoint.ReasonNone, noteHeld)
 		}
 		s.dial(now, f, &syn.Options, asksECN(&syn), after)

@@ -132,7 +132,7 @@ func (s *Shard) deliver(now endpoint.Time, f *flow, l endpoint.Leg, seg *endpoin
 		f.learnSYN(l, seg)
 	}
 	leg.note()
-	if s.opt.Observer != nil {
+	if s.segments != nil {
 		s.observe(now, f, l, false, seg, before, why, note)
 	}
 }

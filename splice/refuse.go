@@ -32,7 +32,7 @@ func (s *Shard) sendReset(now endpoint.Time, f *flow, l endpoint.Leg, seg *endpo
 	s.reply = resetOf(seg)
 	leg := &f.legs[l]
 	s.emit(l, &leg.out, leg.header, &s.reply)
-	if s.opt.Observer != nil {
+	if s.segments != nil {
 		s.observe(now, f, l, true, &s.reply, endpoint.Closed, endpoint.ReasonNone, "")
 	}
 }

@@ -52,9 +52,10 @@ type Shard struct {
 	// Scratch for what is passed through interfaces, so that nothing of it
 	// is allocated each time. seg is what endpoints write into, reply what
 	// the shard says itself.
-	seg   endpoint.Segment
-	reply endpoint.Segment
-	event SegmentEvent
+	seg      endpoint.Segment
+	segments Observer // who is told of segments; nil is nobody
+	reply    endpoint.Segment
+	event    SegmentEvent
 
 	questions chan question
 	foreign   chan *foreignPacket
@@ -85,6 +86,9 @@ func NewShard(dev Device, opt Options) *Shard {
 		stopped:   make(chan struct{}),
 	}
 	s.cookies.init(opt.Secret)
+	if !opt.EndsOnly {
+		s.segments = opt.Observer
+	}
 	s.wheel.now = int64(dev.Now() / tickLen)
 	return s
 }

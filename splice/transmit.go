@@ -23,7 +23,7 @@ func (s *Shard) send(now endpoint.Time, f *flow, l endpoint.Leg) {
 			leg.settleScale()
 		}
 		s.emit(l, &leg.out, leg.header, &s.seg)
-		if s.opt.Observer != nil {
+		if s.segments != nil {
 			s.observe(now, f, l, true, &s.seg, before, endpoint.ReasonNone, f.noteOut(l, &s.seg, before))
 		}
 	}

@@ -63,6 +63,9 @@ func New(opt Options) *Tracer {
 	return t
 }
 
+// Draws tells whether the Tracer wants to be told of segments at all.
+func (t *Tracer) Draws() bool { return t.pictures != nil }
+
 // Segment implements splice.Observer.
 func (t *Tracer) Segment(e *splice.SegmentEvent) {
 	if t.pictures == nil {

@@ -37,7 +37,8 @@ type gateway struct {
 	shards   []*splice.Shard
 	rules    atomic.Pointer[rules.Set]
 
-	control, metrics net.Listener
+	control *control.Socket
+	metrics net.Listener
 
 	running sync.WaitGroup
 	failed  chan error // of shards
@@ -97,12 +98,15 @@ func (g *gateway) build(tracer *trace.Tracer) (warnings []string, err error) {
 	if err != nil {
 		return nil, err
 	}
-	g.serve(source)
 	if err := g.watch(); err != nil {
 		return nil, err
 	}
 	more, err := g.install()
-	return append(warnings, more...), err
+	if err != nil {
+		return nil, err
+	}
+	// Last, because who waits for us to be ready waits for an answer.
+	return append(warnings, more...), g.serve(source)
 }
 
 // claim makes sure that we are alone, and opens the sockets, which another
@@ -114,10 +118,10 @@ func (g *gateway) claim() (err error) {
 	if g.lock != nil {
 		g.later(g.lock.Close)
 	}
-	if g.control, err = control.Listen(g.conf.Control.Socket); err != nil {
+	if g.control, err = control.Bind(g.conf.Control.Socket); err != nil {
 		return err
 	}
-	g.later(func() error { return closeListener(g.control) })
+	g.later(g.control.Close)
 	if g.conf.Control.Metrics == "" {
 		return nil
 	}
@@ -168,8 +172,10 @@ func (g *gateway) launch(tracer *trace.Tracer) (*control.Source, error) {
 		Cookies:   cookiesOf(g.conf.Handshake.SYNCookies),
 		Budget:    &splice.Budget{Connections: int64(g.conf.Limits.Connections), HalfOpen: int64(g.conf.Limits.HalfOpen)},
 		OverLimit: g.conf.Limits.OverLimit,
-		Endpoint:  endpoint.DefaultConfig(),
+		Endpoint:  endpointConfig(),
 		Observer:  tracer,
+		EndsOnly:  !tracer.Draws(),
+		Local:     g.conf.Intercept.Mode == config.Local,
 		ShardOf:   g.firewall.ShardOf,
 	}
 	if _, err := rand.Read(opt.Secret[:]); err != nil {
@@ -202,11 +208,16 @@ func (g *gateway) launch(tracer *trace.Tracer) (*control.Source, error) {
 }
 
 // serve answers questions from here on.
-func (g *gateway) serve(source *control.Source) {
-	g.later(control.Serve(g.control, source).Close)
+func (g *gateway) serve(source *control.Source) error {
+	l, err := g.control.Listen()
+	if err != nil {
+		return err
+	}
+	g.later(control.Serve(l, source).Close)
 	if g.metrics != nil {
 		g.later(control.ServeMetrics(g.metrics, source).Close)
 	}
+	return nil
 }
 
 // watch starts the guard, before there is anything to guard. Where new

@@ -14,7 +14,7 @@ const shownByDefault = 10_000
 
 func newSS() *cobra.Command {
 	var file, socket string
-	var asJSON bool
+	var asJSON, all bool
 	var limit int
 	c := &cobra.Command{
 		Use:   "ss",
@@ -32,7 +32,7 @@ func newSS() *cobra.Command {
 				}
 				socket = conf.Control.Socket
 			}
-			list, err := control.NewClient(socket).Connections(c.Context(), limit)
+			list, err := control.NewClient(socket).Connections(c.Context(), limit, all)
 			if err != nil {
 				return err
 			}
@@ -47,6 +47,7 @@ func newSS() *cobra.Command {
 	configFlag(c, &file)
 	c.Flags().StringVar(&socket, "socket", "", "control socket; without it, that of the configuration ("+config.Default().Control.Socket+")")
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	c.Flags().BoolVarP(&all, "all", "a", false, "list connections too that are over but for TIME-WAIT")
 	c.Flags().IntVar(&limit, "limit", shownByDefault, "list at most so many connections")
 	return c
 }

@@ -4,9 +4,11 @@ import (
 	"fmt"
 	"runtime"
 	"strings"
+	"time"
 
 	"tcpmitm/config"
 	"tcpmitm/control"
+	"tcpmitm/endpoint"
 	"tcpmitm/nfq"
 	"tcpmitm/splice"
 )
@@ -63,6 +65,22 @@ func listed[T any](list []T, none string) string {
 		words[i] = fmt.Sprint(v)
 	}
 	return strings.Join(words, ",")
+}
+
+// Keep-alive of both legs. The endpoints answer the peers' own probes, so
+// nobody but us can find out that a silent peer is gone: without this its
+// connection would stay for ever. The times are those of Linux.
+const (
+	keepAliveIdle     = 2 * time.Hour // MUST-28
+	keepAliveInterval = 75 * time.Second
+	keepAliveCount    = 9
+)
+
+// endpointConfig is how both legs behave where no rule says otherwise.
+func endpointConfig() endpoint.Config {
+	c := endpoint.DefaultConfig()
+	c.KeepAlive = endpoint.KeepAlive{Idle: keepAliveIdle, Interval: keepAliveInterval, Count: keepAliveCount}
+	return c
 }
 
 func cookiesOf(c config.SYNCookies) splice.CookieMode {
