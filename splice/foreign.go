@@ -88,15 +88,13 @@ func (s *Shard) handleForeign(now endpoint.Time, c *foreignPacket) {
 	s.counters.ForeignIn++
 	p := &c.packet
 	if p.ICMP != nil {
-		switch _, ok := s.flows[p.Tuple.Reverse()]; {
-		case ok:
-			s.handleICMP(now, p)
-		case c.next != s.opt.Index:
+		if _, ok := s.flows[p.Tuple.Reverse()]; !ok && c.next != s.opt.Index {
 			s.mail(s.peers[c.next], p, c.next)
-		default:
+			return
+		}
+		if s.handleError(now, p) == endpoint.Accept {
 			// Errors are taken on their way to whoever sent the segment, be
 			// it client or server; the client leg's device judges nothing.
-			s.drop(endpoint.ReasonNoFlow)
 			s.sent(s.dev.SendPacket(endpoint.Client, p.Raw))
 		}
 		return

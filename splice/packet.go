@@ -70,14 +70,19 @@ func (s *Shard) handleStray(now endpoint.Time, p *endpoint.Packet) endpoint.Verd
 	return endpoint.Accept
 }
 
-// handleICMP passes an ICMP error on to the endpoint that sent the segment
-// quoted in it.
+// handleICMP judges an ICMP error, or has the shard do so that it is about.
 func (s *Shard) handleICMP(now endpoint.Time, p *endpoint.Packet) endpoint.Verdict {
+	if _, ok := s.flows[p.Tuple.Reverse()]; !ok && s.handOverError(p) {
+		return endpoint.Take
+	}
+	return s.handleError(now, p)
+}
+
+// handleError passes an ICMP error on to the endpoint that sent the segment
+// quoted in it.
+func (s *Shard) handleError(now endpoint.Time, p *endpoint.Packet) endpoint.Verdict {
 	ref, ok := s.flows[p.Tuple.Reverse()]
 	if !ok {
-		if s.handOverError(p) {
-			return endpoint.Take
-		}
 		s.drop(endpoint.ReasonNoFlow)
 		return endpoint.Accept
 	}
@@ -85,7 +90,13 @@ func (s *Shard) handleICMP(now endpoint.Time, p *endpoint.Packet) endpoint.Verdi
 	if ref.leg == endpoint.Server && f.phase == dialling && p.Seq == l.iss && tellsUnreachable(p) {
 		s.unreachable(now, f, p.ICMP)
 	} else if l.ep != nil {
-		s.drop(l.ep.HandleICMP(now, p.Seq, p.ICMP))
+		if why := l.ep.HandleICMP(now, p.Seq, p.ICMP); why != endpoint.ReasonNone {
+			// It may be about a segment of the real peer's, whose addresses we
+			// borrow: the gateway itself reports one that is too big for the
+			// next link before we are given it. Only its sender can heed that.
+			s.drop(why)
+			return endpoint.Accept
+		}
 	}
 	s.markDirty(f)
 	return endpoint.Take
