@@ -5,11 +5,13 @@ SHELL       := /bin/bash
 GO          ?= go
 # The race detector needs a C compiler, and not every machine has one.
 RACE        := $(shell command -v "$$($(GO) env CC 2>/dev/null || echo gcc)" >/dev/null 2>&1 && echo -race)
+# What of the lab makes goroutines meet most.
+RACY        := Parallel|KeepAlive|Delays|Reset|TestStop|Visible|Unreach|Loss|Slow|ClientFirst
 # Progress: each test as it begins and ends, and all that a failure says.
 QUIET       := grep -Ev --line-buffered '^=== (PAUSE|CONT|NAME)|^=== RUN .*/|^\s+--- PASS'
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test unit sim lab lab-plain lint fmt deps-demo deps-test root clean
+.PHONY: help build demo test unit sim lab lab-plain lab-race lint fmt deps-demo deps-test root clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,7 +25,7 @@ demo: root deps-demo build ## three network namespaces, real traffic, one ladder
 	@test/demo/demo.sh bin/tcpmitm
 
 test: root deps-test build ## all tests: unit, simulator, namespace lab (root, under 15 minutes)
-	@$(MAKE) --no-print-directory unit sim lab
+	@$(MAKE) --no-print-directory -k unit sim lab $(if $(RACE),lab-race)
 	@echo "== all tests passed"
 
 unit: ## unit tests, with the race detector where there is a C compiler
@@ -35,10 +37,14 @@ sim: ## the deterministic simulator
 
 lab: root deps-test ## real programs in network namespaces (root)
 	@echo "== namespace lab: nginx, curl, iperf3, nc and tshark around tcpmitm, about 5 minutes"
-	@$(GO) test -v -count=1 -timeout 12m ./test/lab 2>&1 | $(QUIET)
+	@$(GO) test -v -count=1 -timeout 12m -parallel 6 ./test/lab 2>&1 | $(QUIET)
+
+lab-race: root deps-test ## a part of the lab, against a tcpmitm that has the race detector (root)
+	@echo "== namespace lab, tcpmitm with the race detector, about a minute"
+	@$(GO) test -v -count=1 -timeout 8m -parallel 6 ./test/lab -short -proxy-race -run '$(RACY)' 2>&1 | $(QUIET)
 
 lab-plain: root deps-test ## the lab's own mechanics, without tcpmitm (root)
-	@$(GO) test -v -count=1 -timeout 12m ./test/lab -plain 2>&1 | $(QUIET)
+	@$(GO) test -v -count=1 -timeout 12m -parallel 6 ./test/lab -plain 2>&1 | $(QUIET)
 
 lint: ## gofmt and go vet
 	@out=$$(gofmt -l $$(git ls-files --cached --others --exclude-standard '*.go')); \

@@ -38,8 +38,13 @@ func (e *Endpoint) handleACK(now Time, s *Segment) Reason {
 	info.duplicate = !advanced && s.Ack == before && s.PayloadLen() == 0 && !s.Flags.Has(FIN) &&
 		e.snd.wnd == wndBefore && !e.inflight.empty() && !e.blocked()
 	if wndBefore == 0 && !e.blocked() {
-		// The probes' backoff says nothing of the path.
+		// The probes' backoff says nothing of the path, and a probe that had
+		// no room is not lost by congestion: it goes again at once.
 		e.rtt.backoff = 0
+		if e.timer.probed && !advanced && !e.inflight.empty() {
+			e.inflight.markLost(&e.inflight.live()[0])
+		}
+		e.timer.probed = false
 	}
 	e.detectLoss(now, s, &info)
 	if advanced {
@@ -48,12 +53,14 @@ func (e *Endpoint) handleACK(now Time, s *Segment) Reason {
 	if e.state == Closed {
 		return ReasonNone
 	}
-	if advanced || e.snd.wnd != wndBefore || info.sacked > 0 {
+	switch {
+	case advanced || info.sacked > 0 || (wndBefore == 0) != e.blocked() ||
+		e.snd.wnd != wndBefore && e.timer.kind == timerPersist && !e.blocked():
 		e.timer.probes = 0
 		e.armSendTimer(now)
-	} else if e.timer.kind == timerPersist {
+	case e.timer.kind == timerPersist:
 		// The probe was answered, so the peer is there (MUST-37).
-		e.timer.since = now
+		e.timer.since, e.timer.probes = now, 0
 	}
 	return ReasonNone
 }
@@ -75,21 +82,20 @@ func (e *Endpoint) becomeEstablished(now Time, s *Segment) {
 	e.snd.wl1, e.snd.wl2 = s.Seq, s.Ack
 	e.due &^= dueSYN
 	e.synackAt = Never
-	e.handshakeDone(now)
+	e.handshakeDone(now, e.rtt.backoff > 0)
 }
 
 // handshakeDone makes the state ESTABLISHED, and FIN-WAIT-1 if the user has
-// closed meanwhile.
-func (e *Endpoint) handshakeDone(now Time) {
+// closed meanwhile; lost tells that our SYN timed out.
+func (e *Endpoint) handshakeDone(now Time, lost bool) {
 	e.setState(Established)
 	e.startKeepAlive(now)
-	lost := e.rtt.backoff > 0
 	e.cong.established(lost)
 	e.rtt.backoff = 0
 	if lost {
 		e.rtt.initial = max(e.rtt.initial, initialAfterLoss)
 	}
-	e.timer.probes = 0
+	e.timer.probes, e.timer.since = 0, now
 	if e.fin.wanted {
 		e.setState(FinWait1)
 	}
@@ -128,7 +134,10 @@ func (e *Endpoint) acknowledged(now Time, s *Segment, info *ackInfo) int {
 		}
 		if !t.sacked {
 			resent = resent || t.resent
-			e.rackUpdate(now, s, t)
+			// Of a record that the ACK cuts, only the front was delivered.
+			front := *t
+			front.end = minSeq(t.end, s.Ack)
+			e.rackUpdate(now, s, &front)
 			if t.end.AtMost(s.Ack) {
 				newest = t
 			}
@@ -140,6 +149,7 @@ func (e *Endpoint) acknowledged(now Time, s *Segment, info *ackInfo) int {
 	e.detectSpurious(now, s)
 	e.inflight.ackTo(s.Ack)
 	e.snd.una = s.Ack
+	e.keepMarksFresh()
 	if e.out.len() > 0 {
 		held := e.out.len()
 		e.out.ackTo(s.Ack)
@@ -165,7 +175,7 @@ func (e *Endpoint) sampleRTT(now Time, s *Segment, sent Time, resent bool) {
 	if e.ts.on && s.Options.Has&HasTimestamps != 0 && s.Options.TSEcr != 0 {
 		ticks := tsClock(now, e.open.TSOffset) - s.Options.TSEcr
 		if d := tsTick * time.Duration(ticks); d >= 0 && d < e.cfg.MaxRTO {
-			e.rtt.sample(d)
+			e.rtt.sample(max(d, tsTick))
 		}
 	}
 }
@@ -178,9 +188,7 @@ func (e *Endpoint) finAcknowledged(now Time) {
 	switch e.state {
 	case FinWait1:
 		e.setState(FinWait2)
-		if e.noRead && e.cfg.Orphan > 0 {
-			e.closeAt = now.Add(e.cfg.Orphan)
-		}
+		e.limitOrphan(now)
 	case Closing:
 		e.enterTimeWait(now)
 	case LastAck:

@@ -54,8 +54,9 @@ func (c *congestion) established(synLost bool) {
 }
 
 // onACK opens the window: slow start below ssthresh, by appropriate byte
-// counting (RFC 3465, L = 2 SMSS a packet: a super-ACK counts in full because
-// the peer acknowledges once a super-segment), else the algorithm's way.
+// counting (RFC 3465), else the algorithm's way. We depart from the RFC, which
+// counts one or two segments an ACK at most, because a peer whose kernel
+// merges segments acknowledges 64 KiB at once; ssthresh bounds the leap.
 func (c *congestion) onACK(now Time, acked int, srtt time.Duration) {
 	if !c.limited {
 		// What the window did not hold back is no proof that it may grow
@@ -64,8 +65,12 @@ func (c *congestion) onACK(now Time, acked int, srtt time.Duration) {
 	}
 	c.limited = false
 	if c.cwnd < c.ssthresh {
-		c.cwnd = min(c.cwnd+acked, infiniteWindow)
-		return
+		// One ACK may cover much, but slow start ends at ssthresh.
+		n := min(acked, c.ssthresh-c.cwnd)
+		c.cwnd += n
+		if acked -= n; acked == 0 {
+			return
+		}
 	}
 	c.cwnd = min(c.cc.Grow(now, c.cwnd, acked, c.mss, srtt), infiniteWindow)
 }

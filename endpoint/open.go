@@ -3,8 +3,9 @@ package endpoint
 // Bounds of what a peer or a configuration may ask for.
 const (
 	maxWindowScale = 14 // RFC 7323, 2.3
-	// minMSS keeps a peer from asking for segments that are mostly header.
-	minMSS = 88
+	// minMSS, options included: we depart from the RFC, which obeys any MSS,
+	// because a peer could ask for segments that are nothing but header.
+	minMSS = 48
 	// defaultMSS4 and defaultMSS6 hold when the peer's SYN names none (MUST-15).
 	defaultMSS4 = 536
 	defaultMSS6 = 1220
@@ -41,6 +42,8 @@ func newEndpoint(cfg *Config, o Open) *Endpoint {
 	e.out.init(o.ISS + 1)
 	e.rtt.init(cfg)
 	e.rack.init()
+	// RFC 6582, 3.2, step 1: recover begins as the initial send sequence number.
+	e.recovery.point, e.rack.roundDSACK = o.ISS, o.ISS
 	return e
 }
 

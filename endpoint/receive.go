@@ -95,13 +95,13 @@ func (e *Endpoint) handleInSynSent(now Time, s *Segment) Reason {
 		e.due |= dueSYN
 		return ReasonNone
 	}
-	syn := e.inflight.live()[0]
+	syn, lost := e.inflight.live()[0], e.rtt.backoff > 0
 	e.sampleRTT(now, s, syn.sent, syn.resent)
 	e.inflight.ackTo(s.Ack)
 	e.snd.una = s.Ack
 	e.due &^= dueSYN
 	e.due |= dueACK
-	e.handshakeDone(now)
+	e.handshakeDone(now, lost)
 	e.armSendTimer(now)
 	// Text and FIN that came with it are handled as in the other states
 	// (sixth step and on).
@@ -156,11 +156,17 @@ func (e *Endpoint) acceptable(s *Segment) bool {
 	if n == 0 {
 		// We depart from the RFC, which excludes the edge itself, because a
 		// sender that has filled the window has its SND.NXT there: its ACKs
-		// would be lost as long as its text is.
+		// would be lost as long as its text is. A RST has no such excuse
+		// (RFC 5961, 3.2: outside of the window it is dropped in silence).
+		if s.Seq == e.rcv.edge && s.Flags.Has(RST) {
+			return s.Seq == e.rcv.nxt
+		}
 		return s.Seq == e.rcv.nxt || s.Seq.AtLeast(e.rcv.nxt) && s.Seq.AtMost(e.rcv.edge)
 	}
 	last := s.End() - 1
-	if wnd == 0 {
+	if wnd <= 0 {
+		// Below 0 is what a FIN beyond a shut window leaves behind.
+
 		// A window probe that starts at RCV.NXT: its text does not fit, but
 		// its ACK, RST and URG count (MUST-66), and so does a bare FIN, which
 		// needs no room.
@@ -180,24 +186,10 @@ func (e *Endpoint) handleUnacceptable(now Time, s *Segment) Reason {
 	if e.state == TimeWait && s.Flags.Has(FIN) && s.End() == e.rcv.nxt {
 		// The peer has not got our last ACK: it is sent again and the 2 MSL
 		// start anew (MUST-13).
-		e.closeAt = now.Add(2 * e.cfg.MSL)
+		e.startTimeWait(now)
 	}
-	if e.state == SynReceived && s.Flags.Has(SYN) && s.Seq == e.rcv.irs {
-		// The peer's SYN again: our SYN-ACK was lost, or is being held.
-		switch {
-		case s.Flags.Has(ACK) && s.Ack == e.snd.nxt:
-			// In a simultaneous open the SYN-ACK answers our SYN
-			// (RFC 9293, 3.5, figure 8).
-			answer := *s
-			answer.Flags &^= SYN
-			answer.Seq++
-			return e.handleSynchronizing(now, &answer)
-		case e.synackAt == Never:
-			// We depart from the RFC, which sends a bare ACK, because a peer
-			// in SYN-SENT can do nothing with that.
-			e.due |= dueSYN
-		}
-		return ReasonOldDuplicate
+	if e.repeatsSYN(s) {
+		return e.handleRepeatedSYN(now, s)
 	}
 	why := ReasonOutOfWindow
 	if s.End().AtMost(e.rcv.nxt) {
@@ -209,8 +201,9 @@ func (e *Endpoint) handleUnacceptable(now Time, s *Segment) Reason {
 	e.duplicateACK(now, s)
 	e.heard(now)
 	if why == ReasonOldDuplicate && s.Flags.Has(ACK) && e.synchronized() {
-		// The ACK field of an old segment is still news if it is valid: a
-		// peer that sends our lost ACK's data again may acknowledge ours.
+		// We depart from the RFC, which drops it all, because the ACK field of
+		// an old segment is still news if it is valid: a peer that sends our
+		// lost ACK's data again may acknowledge ours.
 		if s.Ack.After(e.snd.una) && s.Ack.AtMost(e.snd.nxt) {
 			e.handleACK(now, s)
 		}
@@ -218,15 +211,44 @@ func (e *Endpoint) handleUnacceptable(now Time, s *Segment) Reason {
 	return why
 }
 
+// repeatsSYN tells that s is, in SYN-RECEIVED, the SYN that brought us there
+// once more, or the SYN-ACK that completes a simultaneous open.
+func (e *Endpoint) repeatsSYN(s *Segment) bool {
+	return e.state == SynReceived && s.Flags.Has(SYN) && s.Seq == e.rcv.irs
+}
+
+func (e *Endpoint) handleRepeatedSYN(now Time, s *Segment) Reason {
+	switch {
+	case s.Flags.Has(ACK) && s.Ack == e.snd.nxt && !e.passive:
+		// In a simultaneous open the SYN-ACK answers our SYN (RFC 9293, 3.5,
+		// figure 8). The window of a SYN is never scaled (RFC 7323, 2.2);
+		// that of the ACK which we make of it is.
+		answer := *s
+		answer.Flags &^= SYN
+		answer.Seq++
+		answer.Window >>= e.snd.scale
+		return e.handleSynchronizing(now, &answer)
+	case s.Flags.Has(ACK):
+		e.duplicateACK(now, s)
+	case e.synackAt == Never:
+		// Our SYN-ACK was lost, or is being held. We depart from the RFC,
+		// which sends a bare ACK, because a peer in SYN-SENT can do nothing
+		// with that.
+		e.due |= dueSYN
+	}
+	return ReasonOldDuplicate
+}
+
 // handleReset judges a RST in the window (RFC 9293, 3.10.7.4, second step,
 // with RFC 5961, 3.2).
 func (e *Endpoint) handleReset(now Time, s *Segment) Reason {
-	if s.Seq != e.rcv.nxt {
-		e.challenge(now)
+	if e.state == TimeWait {
+		// We depart from the RFC because a RST that cuts TIME-WAIT short lets
+		// old duplicates into the next connection (RFC 1337, 3, fix F1).
 		return ReasonBadReset
 	}
-	if e.state == TimeWait {
-		// TIME-WAIT is not cut short by a RST (RFC 1337, fix F1).
+	if s.Seq != e.rcv.nxt {
+		e.challenge(now)
 		return ReasonBadReset
 	}
 	if e.state == SynReceived && !e.passive {
@@ -239,7 +261,15 @@ func (e *Endpoint) handleReset(now Time, s *Segment) Reason {
 
 // handleUnexpectedSYN answers a SYN within a connection (RFC 9293, 3.10.7.4,
 // fourth step, with RFC 5961, 4.2).
+//
+// We depart from the RFC in SYN-RECEIVED of a passive open, which would go
+// back to LISTEN, because then one guess within the window ends the handshake.
+// A peer that has really begun anew answers the challenge with a RST.
 func (e *Endpoint) handleUnexpectedSYN(now Time, s *Segment) Reason {
+	if e.repeatsSYN(s) {
+		// It bears text, and reaches into the window for that alone.
+		return e.handleRepeatedSYN(now, s)
+	}
 	e.challenge(now)
 	return ReasonUnexpectedSYN
 }
@@ -255,7 +285,7 @@ func (e *Endpoint) handleText(now Time, s *Segment, seq Seq) Reason {
 		// After the peer's FIN there should be no text. In TIME-WAIT its FIN
 		// again restarts the 2 MSL.
 		if e.state == TimeWait && fin {
-			e.closeAt = now.Add(2 * e.cfg.MSL)
+			e.startTimeWait(now)
 		}
 		if len(data) > 0 || fin {
 			e.ackNow(now)
@@ -293,6 +323,10 @@ func (e *Endpoint) handleText(now Time, s *Segment, seq Seq) Reason {
 	if len(data) > room {
 		data, fin = data[:max(room, 0)], false
 		e.ackNow(now)
+	}
+	if fin && e.in.beyond(seq.Plus(len(data))) {
+		// The peer contradicts itself: octets from beyond this FIN are here.
+		fin = false
 	}
 	if len(data) > 0 && e.full() && !(seq == e.rcv.nxt && e.in.ready == 0) {
 		e.ackNow(now)
@@ -337,7 +371,7 @@ func (e *Endpoint) deliver(now Time, s *Segment, data []byte, fin bool) {
 // handleOutOfOrder keeps octets that came before their predecessors (SHLD-31)
 // and says so at once (MAY-13; RFC 5681, 4.2).
 func (e *Endpoint) handleOutOfOrder(now Time, s *Segment, seq Seq, data []byte, fin bool) Reason {
-	if end := seq.Plus(len(data)); fin && !e.in.haveFIN && !e.in.beyond(end) {
+	if end := seq.Plus(len(data)); fin && !e.in.haveFIN {
 		e.in.haveFIN, e.in.fin = true, end
 	}
 	if len(data) > 0 {
@@ -381,5 +415,11 @@ func (e *Endpoint) handleFIN(now Time) {
 func (e *Endpoint) enterTimeWait(now Time) {
 	e.setState(TimeWait)
 	e.timer.disarm()
-	e.closeAt = now.Add(2 * e.cfg.MSL)
+	e.startTimeWait(now)
+}
+
+// startTimeWait starts the 2 MSL, from when the last ACK leaves if that is
+// held back.
+func (e *Endpoint) startTimeWait(now Time) {
+	e.closeAt = now.Add(e.cfg.Hold.ACK).Add(2 * e.cfg.MSL)
 }

@@ -62,8 +62,10 @@ func (e *Endpoint) detectByDuplicates(now Time, info *ackInfo) {
 	switch {
 	case info.duplicate:
 		k.dupACKs++
-		// RFC 6582, step 2: not again for the window that was just repaired.
-		if k.dupACKs == dupThresh && !r.active && !r.timeout && e.snd.una.AtLeast(r.point) {
+		// RFC 6582, 3.2, step 2: not again for the window that was just
+		// repaired. What was sent again in vain draws duplicate ACKs of its
+		// end, so more than that must be acknowledged.
+		if k.dupACKs == dupThresh && !r.active && !r.timeout && e.snd.una.After(r.point) {
 			e.loseHead()
 			e.enterRecovery(now)
 		}
@@ -195,15 +197,30 @@ func (e *Endpoint) undo() {
 	*r = recovery{point: r.point, undoSent: Never}
 }
 
+// keepMarksFresh lets what was passed long ago follow SND.UNA: left behind by
+// 2^31 octets, it would seem to lie ahead.
+func (e *Endpoint) keepMarksFresh() {
+	if r := &e.recovery; !r.active && !r.timeout && e.snd.una.After(r.point) {
+		r.point = e.snd.una - 1
+	}
+	e.rack.roundDSACK = maxSeq(e.rack.roundDSACK, e.snd.una)
+}
+
 // judgeProbe ends a tail loss probe's episode (RFC 8985, 7.4).
 func (e *Endpoint) judgeProbe(info *ackInfo) {
 	k := &e.rack
 	if !k.tlpOut || e.snd.una.Before(k.tlpEnd) {
 		return
 	}
-	k.tlpOut = false
-	if k.tlpResent && !info.dsack {
+	// At the very end of what was probed it is still open whether the ACK is
+	// for the probe or for what it repeated.
+	switch {
+	case !k.tlpResent || info.dsack || info.duplicate && info.sacked == 0:
+		// Nothing was lost: new data, or both copies have come.
+		k.tlpOut = false
+	case e.snd.una.After(k.tlpEnd):
 		// The probe repaired a loss that nothing else showed.
+		k.tlpOut = false
 		e.cong.onLoss(0, e.snd.una.To(e.snd.nxt))
 		e.cong.cwnd = max(e.cong.ssthresh, e.snd.mss)
 	}

@@ -24,8 +24,17 @@ func (e *Endpoint) Abort(now Time) {
 		return
 	case Listen, SynSent, TimeWait:
 		// Nobody waits for anything.
+	case Closing, LastAck:
+		if e.fin.sent && e.snd.una.To(e.snd.nxt) <= 1 {
+			// Both sides have closed and only the ACK of our FIN is missing.
+			break
+		}
+		// We depart from the RFC, which sends nothing, because octets that the
+		// peer has not acknowledged will never come, and it must learn that.
+		e.rst = resetHeader{seq: e.snd.nxt, ack: e.rcv.nxt, flags: RST | ACK}
+		e.due |= dueRST
 	case SynReceived:
-		if e.synackAt != Never || e.due&dueSYN != 0 && e.passive {
+		if e.inflight.empty() {
 			// Nothing has been answered yet: refuse the SYN (RST,ACK).
 			e.rst = resetHeader{ack: e.rcv.nxt, flags: RST | ACK}
 			e.due |= dueRST

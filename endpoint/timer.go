@@ -1,5 +1,7 @@
 package endpoint
 
+import "time"
+
 // timerKind says what the sender's one timer is for. One slot means that two
 // of them cannot be armed at once.
 type timerKind uint8
@@ -17,7 +19,11 @@ type senderTimer struct {
 	since  Time // when the peer last made progress; R2 counts from here
 	kind   timerKind
 	probes uint8 // unanswered timeouts in a row
+	probed bool  // something was sent into a shut window
 }
+
+// maxProbes is where counting stops.
+const maxProbes = 255
 
 func (t *senderTimer) disarm() { t.kind, t.at = timerNone, Never }
 
@@ -39,8 +45,11 @@ func (e *Endpoint) HandleTimeout(now Time) {
 	if e.fin.at <= now {
 		e.fin.at = Never
 		e.fin.released = true
-		e.timer.since = now
-		e.armSendTimer(now)
+		if e.inflight.empty() {
+			// Else the timer runs for what is outstanding (RFC 6298, 5.1).
+			e.timer.since = now
+			e.armSendTimer(now)
+		}
 	}
 	if e.synackAt <= now {
 		e.synackAt = Never
@@ -73,6 +82,9 @@ func (e *Endpoint) HandleTimeout(now Time) {
 	}
 }
 
+// maxOverride bounds the override timeout of silly window avoidance.
+const maxOverride = time.Second
+
 // armSendTimer chooses what the sender waits for next. It holds at all times:
 // unacknowledged, unsent or window-blocked data has an armed timer.
 func (e *Endpoint) armSendTimer(now Time) {
@@ -88,13 +100,17 @@ func (e *Endpoint) armSendTimer(now Time) {
 	case e.blocked():
 		e.timer.arm(timerPersist, now.Add(e.rtt.rto()))
 	case e.inflight.empty():
-		// PollSegment will send it, or finds it blocked and says so.
-		e.timer.arm(timerPersist, now.Add(e.rtt.rto()))
+		// PollSegment will send it, or silly window avoidance waits for more
+		// window, but not for long (RFC 9293, 3.8.6.2.1: 0.1 to 1 s).
+		e.timer.arm(timerPersist, now.Add(min(e.rtt.rto(), maxOverride)))
 	case e.rack.pending != Never && e.sack:
 		e.timer.arm(timerReorder, e.rack.pending)
 	case e.canProbe():
-		at := now.Add(min(e.probeTimeout(), e.rtt.rto()))
-		e.timer.arm(timerProbe, at)
+		// Sending more puts the probe off, but never beyond the RTO, which
+		// runs from the oldest segment or the last ACK (RFC 8985, 7.2;
+		// RFC 6298, 5.1 and 5.3).
+		from := max(e.inflight.live()[0].sent, e.timer.since)
+		e.timer.arm(timerProbe, earliest(now.Add(e.probeTimeout()), from.Add(e.rtt.rto())))
 	default:
 		e.timer.arm(timerRTO, now.Add(e.rtt.rto()))
 	}
@@ -117,7 +133,9 @@ func (e *Endpoint) retransmissionTimeout(now Time) {
 		return
 	}
 	e.counters.Timeouts++
-	e.timer.probes++
+	if e.timer.probes < maxProbes {
+		e.timer.probes++
+	}
 	if !e.synchronized() {
 		// R2 of a SYN (MUST-22, MUST-23) is a number of retries, for the
 		// caller bounds the attempt by the life of the other leg.
@@ -185,10 +203,12 @@ func (e *Endpoint) persistTimeout(now Time) {
 	if e.blocked() && e.gaveUp(now) {
 		return
 	}
-	if e.timer.probes < 255 {
+	if e.timer.probes < maxProbes {
 		e.timer.probes++
 	}
-	e.rtt.back() // SHLD-30
+	if e.blocked() {
+		e.rtt.back() // SHLD-30
+	}
 	e.due |= dueProbe
 	e.timer.arm(timerPersist, now.Add(e.rtt.rto()))
 }

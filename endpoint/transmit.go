@@ -70,8 +70,13 @@ func (e *Endpoint) pollHandshake(now Time, s *Segment) bool {
 		}
 		return true
 	}
-	if e.due&(dueACK|dueChallenge) != 0 && e.state == SynReceived {
-		return e.pollACK(now, s)
+	if e.state == SynReceived && !e.inflight.empty() {
+		if e.due&(dueACK|dueChallenge) != 0 {
+			return e.pollACK(now, s)
+		}
+	} else {
+		// Nothing can be said before our SYN; it will say it all.
+		e.due &^= dueACK | dueChallenge
 	}
 	return false
 }
@@ -312,7 +317,12 @@ func (e *Endpoint) pollProbe(now Time, s *Segment) bool {
 	if e.rack.tlpOut && !e.blocked() && !e.inflight.empty() {
 		return e.pollTailProbe(now, s, unsent)
 	}
+	e.timer.probed = e.blocked()
 	if !e.inflight.empty() {
+		if !e.blocked() {
+			// What asked for the probe has been answered meanwhile.
+			return false
+		}
 		// The oldest octet again; it can be answered whatever the window is.
 		if e.inflight.splitAt(0, e.snd.una+1) {
 			e.resend(now, 0, s)

@@ -67,6 +67,16 @@ func (e *Endpoint) Close(now Time) {
 		return
 	}
 	e.CloseWrite(now)
+	if e.state == FinWait2 {
+		e.limitOrphan(now)
+	}
+}
+
+// limitOrphan bounds FIN-WAIT-2 once nobody will read what the peer may send.
+func (e *Endpoint) limitOrphan(now Time) {
+	if e.noRead && e.cfg.Orphan > 0 && e.closeAt == Never {
+		e.closeAt = now.Add(e.cfg.Orphan)
+	}
 }
 
 // Readable is the number of in-order octets that Read can hand out.

@@ -25,6 +25,12 @@ func (e *Endpoint) advance(shift uint8) uint16 {
 	// What the header cannot express is rounded up, for rounding down would
 	// move the edge left.
 	field := (now + 1<<shift - 1) >> shift
+	if field > 0 && field<<shift > e.cfg.ReceiveBuffer-e.in.ready+1<<shift {
+		// With tiny segments the rounding would go on for ever, and offer what
+		// is not kept. A sender that is told 0 instead probes, and waits for
+		// as long as it takes.
+		field--
+	}
 	if field > maxWindow16 {
 		field = maxWindow16
 	}

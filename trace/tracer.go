@@ -1,6 +1,7 @@
 package trace
 
 import (
+	"bufio"
 	"context"
 	"fmt"
 	"io"
@@ -16,6 +17,9 @@ const (
 	maxSegments = 8192
 	maxClosed   = 8192
 )
+
+// ladderBuffer gathers lines of the ladder, in octets.
+const ladderBuffer = 64 << 10
 
 // Options say what a Tracer writes, and where.
 type Options struct {
@@ -78,21 +82,22 @@ func (t *Tracer) Segment(e *splice.SegmentEvent) {
 	}
 }
 
-// Closed implements splice.Observer.
+// Closed implements splice.Observer. Where there is a ladder, the end is logged
+// when it is drawn, so that the two are in one order.
 func (t *Tracer) Closed(s *splice.Summary) {
+	if t.pictures != nil {
+		c := *s
+		select {
+		case t.pictures <- picture{closed: &c}:
+			return
+		default:
+			t.lost.Add(1)
+		}
+	}
 	select {
 	case t.closed <- *s:
 	default:
 		t.unlogged.Add(1)
-	}
-	if t.pictures == nil {
-		return
-	}
-	c := *s
-	select {
-	case t.pictures <- picture{closed: &c}:
-	default:
-		t.lost.Add(1)
 	}
 }
 
@@ -110,10 +115,7 @@ func (t *Tracer) Close() {
 // run is the one goroutine that writes.
 func (t *Tracer) run() {
 	defer close(t.done)
-	w := &writer{tracer: t}
-	if t.opt.Ladder != nil {
-		w.ladder = newLadder(t.opt.Ladder, t.opt.Colour)
-	}
+	w := newWriter(t)
 	for {
 		select {
 		case p := <-t.pictures:
@@ -124,7 +126,11 @@ func (t *Tracer) run() {
 			w.rest()
 			return
 		}
-		w.confess()
+		// While there is more, it is gathered: a line at a time would be
+		// much slower, and more would be lost.
+		if len(t.pictures) == 0 || w.unsaid >= maxSegments {
+			w.confess()
+		}
 	}
 }
 
@@ -132,15 +138,29 @@ func (t *Tracer) run() {
 type writer struct {
 	tracer         *Tracer
 	ladder         *ladder
-	lost, unlogged uint64 // as printed
+	out            *bufio.Writer // the ladder's
+	unsaid         int           // pictures since confess
+	lost, unlogged uint64        // as printed
+}
+
+func newWriter(t *Tracer) *writer {
+	w := &writer{tracer: t}
+	if t.opt.Ladder != nil {
+		w.out = bufio.NewWriterSize(t.opt.Ladder, ladderBuffer)
+		w.ladder = newLadder(w.out, t.opt.Colour)
+	}
+	return w
 }
 
 func (w *writer) picture(p *picture) {
-	if p.closed != nil {
-		w.ladder.closed(p.closed)
-	} else {
+	w.unsaid++
+	if p.closed == nil {
 		w.ladder.segment(&p.segment)
+		return
 	}
+	w.ladder.closed(p.closed)
+	w.flush()
+	w.end(p.closed)
 }
 
 func (w *writer) end(s *splice.Summary) {
@@ -162,7 +182,7 @@ func (w *writer) rest() {
 	w.confess()
 }
 
-// confess tells of what was lost since it last did.
+// confess tells of what was lost since it last did, and shows all so far.
 func (w *writer) confess() {
 	lost, unlogged := w.tracer.Lost()
 	if n := lost - w.lost; n > 0 && w.ladder != nil {
@@ -171,5 +191,15 @@ func (w *writer) confess() {
 	if n := unlogged - w.unlogged; n > 0 && w.tracer.opt.Logger != nil {
 		w.tracer.opt.Logger.Warn("connections ended faster than they could be logged", "not_logged", n)
 	}
-	w.lost, w.unlogged = lost, unlogged
+	w.lost, w.unlogged, w.unsaid = lost, unlogged, 0
+	w.flush()
+}
+
+func (w *writer) flush() {
+	if w.out != nil {
+		_ = w.out.Flush()
+		// A reader who hung up and a full disk must not stop the gateway, nor
+		// stay in the way of later lines.
+		w.out.Reset(w.tracer.opt.Ladder)
+	}
 }

@@ -58,6 +58,26 @@ func (s *stuck) Write(b []byte) (int, error) {
 	return s.text.Write(b)
 }
 
+// The log's line about an end comes after the whole ladder, where both go to
+// one place.
+func TestEndFollowsTheLadder(t *testing.T) {
+	var out bytes.Buffer
+	tr := New(Options{Ladder: &out, Logger: slog.New(slog.NewTextHandler(&out, nil))})
+	events, end := sample()
+	for i := range events {
+		tr.Segment(&events[i])
+	}
+	tr.Closed(&end)
+	tr.Close()
+	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
+	if n := strings.Count(out.String(), "connection closed"); n != 1 {
+		t.Errorf("the end is logged %d times", n)
+	}
+	if last := lines[len(lines)-1]; !strings.Contains(last, "connection closed") || !strings.HasPrefix(lines[len(lines)-2], "connection 1 is over") {
+		t.Errorf("the last lines are\n%s", strings.Join(lines[len(lines)-2:], "\n"))
+	}
+}
+
 // A writer that does not get on must not stop a shard, and what is lost is
 // said.
 func TestNeverBlocks(t *testing.T) {

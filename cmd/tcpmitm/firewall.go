@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -67,6 +68,9 @@ func newFirewallGuard() *cobra.Command {
 		Short:  "Waits for its standard input to end, then removes all rules",
 		Hidden: true,
 		Args:   noArgs,
-		RunE:   func(c *cobra.Command, _ []string) error { return nfq.RunGuard(c.InOrStdin(), guardClean) },
+		RunE: func(c *cobra.Command, _ []string) error {
+			run := os.Getppid()
+			return nfq.RunGuard(c.InOrStdin(), func() error { return namespaceLocks.cleanAfter(run, nfq.Clean) })
+		},
 	}
 }

@@ -112,7 +112,7 @@ func (g *gateway) build(tracer *trace.Tracer) (warnings []string, err error) {
 // claim makes sure that we are alone, and opens the sockets, which another
 // run would hold.
 func (g *gateway) claim() (err error) {
-	if g.lock, g.squatter, err = lockNamespace(); err != nil {
+	if g.lock, g.squatter, err = namespaceLocks.claim(); err != nil {
 		return err
 	}
 	if g.lock != nil {
@@ -257,7 +257,7 @@ func (g *gateway) install() (warnings []string, err error) {
 func (g *gateway) announce() {
 	in := &g.conf.Intercept
 	if g.squatter {
-		g.log.Warn("somebody else holds the name by which tcpmitm finds another one running; do not start a second one", "name", lockName)
+		g.log.Warn("somebody else holds the name by which tcpmitm finds another one running; do not start a second one", "name", namespaceLocks.run)
 	}
 	g.log.Info("intercepting",
 		"mode", modeName(in.Mode), "ports", listed(in.Ports, "all"), "servers", listed(in.Servers, "any"),

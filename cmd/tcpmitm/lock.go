@@ -9,36 +9,39 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
-
-	"tcpmitm/nfq"
 )
 
-// The names are those of abstract sockets: they belong to the network
-// namespace, as the firewall does, and are gone when their process is, however
-// that ended.
-const (
-	// lockName is held by a run.
-	lockName = "@tcpmitm/run"
-	// guardName is held by a guard that cleans up after a run.
-	guardName = "@tcpmitm/guard"
-)
+// locks are the names by which runs and guards find each other. They are those
+// of abstract sockets: they belong to the network namespace, as the firewall
+// does, and are gone when their process is, however that ended.
+type locks struct {
+	run   string // held by a run
+	guard string // held by a guard that cleans up after one
+}
+
+var namespaceLocks = locks{run: "@tcpmitm/run", guard: "@tcpmitm/guard"}
 
 const (
-	lockPatience  = time.Second           // to be accepted by who holds a name
+	lockPatience  = time.Second           // for who holds a name to answer, or to be gone
 	guardPatience = 10 * time.Second      // for a guard to have cleaned up
 	guardLook     = 20 * time.Millisecond // between two looks
 )
 
 var errRunning = errors.New("another tcpmitm runs in this network namespace")
 
-// lockNamespace makes sure that no other run's rules are taken for leftovers
+// claim makes sure that no other run's rules are taken for leftovers
 // and removed. The lock is held until it is closed. If somebody who may not
 // administer the network sits on the name, to keep us from starting, the lock
 // is done without, and squatter is set.
-func lockNamespace() (lock net.Listener, squatter bool, err error) {
-	lock, err = hold(lockName)
+func (n locks) claim() (lock net.Listener, squatter bool, err error) {
+	lock, err = hold(n.run)
+	// A run that is just dying still holds its name for a moment.
+	for end := time.Now().Add(lockPatience); errors.Is(err, syscall.EADDRINUSE) && time.Now().Before(end); {
+		time.Sleep(guardLook)
+		lock, err = hold(n.run)
+	}
 	switch {
-	case errors.Is(err, syscall.EADDRINUSE) && held(lockName):
+	case errors.Is(err, syscall.EADDRINUSE) && holder(n.run) != 0:
 		return nil, false, fmt.Errorf("%w: stop it first (`tcpmitm ss` shows its connections)", errRunning)
 	case errors.Is(err, syscall.EADDRINUSE):
 		squatter = true
@@ -47,22 +50,29 @@ func lockNamespace() (lock net.Listener, squatter bool, err error) {
 	}
 	// From here on a guard that begins sees us and leaves the rules to us;
 	// one that has begun must end first, or it would remove ours.
-	for end := time.Now().Add(guardPatience); held(guardName) && time.Now().Before(end); {
+	for end := time.Now().Add(guardPatience); holder(n.guard) != 0 && time.Now().Before(end); {
 		time.Sleep(guardLook)
 	}
 	return lock, squatter, nil
 }
 
-// guardClean removes the rules of a run that has died, unless another one is
-// there: that has removed them itself, and has put in its own.
-func guardClean() error {
-	if l, err := hold(guardName); err == nil {
+// cleanAfter removes, by clean, the rules of a run that has died, given by its
+// process id, unless another one is there: that has removed them itself, and
+// has put in its own.
+func (n locks) cleanAfter(run int, clean func() error) error {
+	if l, err := hold(n.guard); err == nil {
 		defer l.Close()
 	}
-	if held(lockName) {
-		return nil
+	// The kernel may have closed the dead run's end of our pipe and not yet
+	// its lock.
+	end := time.Now().Add(guardPatience)
+	for at := holder(n.run); at != 0; at = holder(n.run) {
+		if at != run || time.Now().After(end) {
+			return nil
+		}
+		time.Sleep(guardLook)
 	}
-	return nfq.Clean()
+	return clean()
 }
 
 // hold takes a name until it is closed.
@@ -85,21 +95,24 @@ func hold(name string) (net.Listener, error) {
 	return l, nil
 }
 
-// held tells whether somebody of our power holds a name. A name that anybody
-// else holds says nothing.
-func held(name string) bool {
+// holder returns the process of our power that holds a name, or 0. If anybody
+// else holds it, that says nothing.
+func holder(name string) int {
 	conn, err := net.DialTimeout("unix", name, lockPatience)
 	if err != nil {
-		return false
+		return 0
 	}
 	defer conn.Close()
 	raw, err := conn.(*net.UnixConn).SyscallConn()
 	if err != nil {
-		return false
+		return 0
 	}
 	var peer *unix.Ucred
 	if raw.Control(func(fd uintptr) { peer, err = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) }) != nil || err != nil {
-		return false
+		return 0
 	}
-	return peer.Uid == 0 || peer.Uid == uint32(os.Geteuid())
+	if peer.Uid != 0 && peer.Uid != uint32(os.Geteuid()) {
+		return 0
+	}
+	return int(peer.Pid)
 }

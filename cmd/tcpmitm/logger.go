@@ -16,7 +16,7 @@ func newLogger(out io.Writer, c *config.Log) *slog.Logger {
 	}
 	opt.ReplaceAttr = func(groups []string, a slog.Attr) slog.Attr {
 		// People read times better without the nanoseconds and the zone.
-		if a.Key == slog.TimeKey && len(groups) == 0 {
+		if a.Key == slog.TimeKey && len(groups) == 0 && a.Value.Kind() == slog.KindTime {
 			return slog.String(a.Key, a.Value.Time().Format(time.DateTime+".000"))
 		}
 		return a

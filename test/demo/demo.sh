@@ -114,7 +114,14 @@ say "all of it came, in $took ms; SHA-256 is equal at both ends: ${got:0:16}..."
 say "client: nc asks for one line and waits for the server's FIN, which the rule holds back for a second"
 sleep 1.5
 seen=$(stat -c %s "$folder/tcpmitm.log")
-printf 'GET /hello HTTP/1.0\r\n\r\n' | on "$c" nc 10.2.0.2 80 | tail -n 1 | sed 's/^/     /'
+printf 'GET /hello HTTP/1.0\r\n\r\n' | ip netns exec "$c" nc 10.2.0.2 80 >"$folder/answer" &
+client=$!
+sleep 0.4
+say "meanwhile tcpmitm ss shows it, one state for each leg"
+on "$g" "$program" ss --socket "$folder/control.sock" | grep -v TIME-WAIT | sed 's/^/     /'
+wait "$client"
+say "the client has its line and its FIN"
+tail -n 1 "$folder/answer" | sed 's/^/     /'
 sleep 0.5
 kill -TERM "$mitm"
 wait "$mitm" || true

@@ -131,12 +131,12 @@ func TestPathMTU(t *testing.T) {
 			l.EachFamily(func(t *testing.T, f Family) {
 				url := "http://" + hostPort(f.At(80))
 				began := time.Now()
-				got := l.Client.Run("bash", "-o", "pipefail", "-c", "curl -sS --fail "+url+"/big.bin | sha256sum")
+				got := l.Client.Run("bash", "-o", "pipefail", "-c", "curl -sS --fail --max-time 15 "+url+"/big.bin | sha256sum")
 				if !strings.HasPrefix(got, sum) {
 					t.Errorf("download: SHA-256 %s, want %s", got, sum)
 				}
 				up := "/up/" + f.String() + ".bin"
-				l.Client.Run("curl", "-sS", "--fail", "-T", www+"/big.bin", url+up)
+				l.Client.Run("curl", "-sS", "--fail", "--max-time", "15", "-T", www+"/big.bin", url+up)
 				if got := fileSum(t, www+up); got != sum {
 					t.Errorf("upload: SHA-256 %s, want %s", got, sum)
 				}

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"net"
@@ -31,22 +32,41 @@ func serve(t testing.TB, n *Namespace, at netip.AddrPort, handler func(c *net.TC
 	t.Helper()
 	ln := n.Listen(at)
 	var all sync.WaitGroup
+	var mu sync.Mutex
+	open := map[*net.TCPConn]bool{}
 	all.Go(func() {
 		for {
 			c, err := ln.AcceptTCP()
 			if err != nil {
 				return
 			}
+			mu.Lock()
+			open[c] = true
+			mu.Unlock()
 			all.Go(func() {
-				defer c.Close()
 				_ = c.SetDeadline(time.Now().Add(commandLimit))
 				handler(c)
+				mu.Lock()
+				delete(open, c)
+				mu.Unlock()
+				_ = c.Close()
 			})
 		}
 	})
-	t.Cleanup(func() {
+	t.Cleanup(func() { // a peer that is gone for good is not waited for
 		_ = ln.Close()
-		all.Wait()
+		mu.Lock()
+		for c := range open {
+			_ = c.SetDeadline(time.Now())
+		}
+		mu.Unlock()
+		over := make(chan struct{})
+		go func() { all.Wait(); close(over) }()
+		select {
+		case <-over:
+		case <-time.After(soon):
+			t.Errorf("what serves %v does not end", at)
+		}
 	})
 }
 
@@ -204,25 +224,15 @@ func (n *Namespace) restoreRoutes() {
 		"route replace ::/0 via fd01::1")
 }
 
-// wantNoConnections wants tcpmitm to forget all connections within a time.
+// wantNoConnections wants tcpmitm to be done with all connections within a
+// time; what then still waits in TIME-WAIT does not count.
 func wantNoConnections(t testing.TB, p *Proxy, limit time.Duration) {
 	t.Helper()
 	if Plain {
 		return
 	}
 	eventually(t, "no connection is left", limit, func() (bool, string) {
-		out := p.SS()
-		return p.connections(out) == 0, out
+		c := p.Counters()
+		return c.Connections == 0 && c.Opened == c.Closed, fmt.Sprintf("%+v\n%s", c, p.SS())
 	})
-}
-
-// connections counts the connections in the output of tcpmitm ss.
-func (p *Proxy) connections(out string) int {
-	n := 0
-	for line := range strings.Lines(out) {
-		if strings.Contains(line, "10.2.0.") || strings.Contains(line, "[fd02::") {
-			n++
-		}
-	}
-	return n
 }

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -109,32 +110,20 @@ func (p *Proxy) launch(args ...string) {
 	p.http = &http.Client{Transport: transport, Timeout: controlLimit}
 }
 
-// waitReady waits until the control socket answers and the rules are in: from
-// then on every new connection is tcpmitm's.
+// waitReady waits until the control socket answers a question, which it does
+// only when the rules are in: from then on every new connection is tcpmitm's.
 func (p *Proxy) waitReady() error {
-	deadline := time.Now().Add(startLimit)
 	var last error
-	for time.Now().Before(deadline) {
+	for deadline := time.Now().Add(startLimit); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
 		if !p.process.Running() {
 			return fmt.Errorf("tcpmitm ended at its start:\n%s", tail(p.Log()))
 		}
-		conn, err := net.DialTimeout("unix", p.Socket, controlLimit)
-		if err == nil {
-			_ = conn.Close()
-			if p.intercepts("iptables-save") && p.intercepts("ip6tables-save") {
-				return nil
-			}
-			err = fmt.Errorf("no NFQUEUE rule in the gateway's firewall")
+		var c Counters
+		if last = p.Ask("/v1/counters", &c); last == nil {
+			return nil
 		}
-		last = err
-		time.Sleep(20 * time.Millisecond)
 	}
 	return fmt.Errorf("tcpmitm was not ready within %v: %w\n%s", startLimit, last, tail(p.Log()))
-}
-
-func (p *Proxy) intercepts(save string) bool {
-	out, err := p.lab.Gateway.Try(save)
-	return err == nil && strings.Contains(out, "-j NFQUEUE")
 }
 
 // Log is what tcpmitm has printed.
@@ -144,9 +133,6 @@ func (p *Proxy) Log() string {
 	}
 	return p.process.Output()
 }
-
-// PID is the program's process id.
-func (p *Proxy) PID() int { return p.process.cmd.Process.Pid }
 
 // Stop sends a signal, waits for the end, and fails the test if tcpmitm does
 // not end well or leaves anything on the gateway.
@@ -205,6 +191,21 @@ func (p *Proxy) WantNothingLeft() {
 	}
 	if diff := p.before.Diff(p.lab.Gateway.Snapshot()); diff != "" {
 		p.lab.t.Errorf("tcpmitm left the gateway changed:\n%s", diff)
+	}
+}
+
+// KillAll is Kill that takes what the program has started with it, so that
+// nobody at all cleans up.
+func (p *Proxy) KillAll() {
+	p.Kill()
+	for _, field := range strings.Fields(p.lab.Gateway.Run("sh", "-c", "ip netns pids "+p.lab.Gateway.Name)) {
+		pid, err := strconv.Atoi(field)
+		if err != nil {
+			continue
+		}
+		if exe, err := os.Readlink("/proc/" + field + "/exe"); err == nil && exe == Program {
+			_ = syscall.Kill(pid, syscall.SIGKILL)
+		}
 	}
 }
 

@@ -9,14 +9,17 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	nfqueue "github.com/florianl/go-nfqueue/v2"
 )
 
 // badStart is a start that must fail: how it is run, and the
 // words of which the one line must have one, because they name the remedy.
 type badStart struct {
-	name   string
-	wrap   []string // what runs the program
-	remedy []string
+	name    string
+	wrap    []string // what runs the program
+	remedy  []string
+	prepare func(t *testing.T, l *Lab)
 }
 
 // TestBadStart wants one clear line, an exit code other than zero, and a
@@ -31,28 +34,22 @@ func TestBadStart(t *testing.T) {
 	if err := os.Chmod(config, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	// A PATH that has what a shell needs and no iptables.
-	bare := l.Path("bare")
-	if err := os.Mkdir(bare, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	for _, tool := range []string{"ip", "sh", "sysctl"} {
-		path, err := exec.LookPath(tool)
-		if err != nil {
-			continue
-		}
-		if err := os.Symlink(path, filepath.Join(bare, tool)); err != nil {
-			t.Fatal(err)
-		}
-	}
+	bare := pathOf(t, l, "bare", "ip", "sh")
 	for _, c := range []badStart{
 		{"not-root", []string{"setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--bounding-set=-all", "--inh-caps=-all"},
-			[]string{"run as root", "sudo"}},
+			[]string{"run as root", "sudo"}, nil},
 		{"no-tun", []string{"unshare", "-m", "sh", "-c", `mount -t tmpfs none /dev/net && exec "$@"`, "sh"},
-			[]string{"modprobe tun", "mknod"}},
-		{"no-iptables", []string{"env", "PATH=" + bare}, []string{"apt", "install iptables", "iptables"}},
+			[]string{"modprobe tun", "mknod"}, nil},
+		{"no-iptables", []string{"env", "PATH=" + bare}, []string{"install iptables"}, nil},
+		{"queue-taken", []string{"env"}, []string{"queue_base"}, takeQueue},
+		{"device-taken", []string{"env"}, []string{"tun_prefix"}, func(_ *testing.T, l *Lab) {
+			l.Gateway.Run("ip", "tuntap", "add", "mitm-s", "mode", "tun")
+		}},
 	} {
 		l.Sub(c.name, func(t *testing.T) {
+			if c.prepare != nil {
+				c.prepare(t, l)
+			}
 			before := l.Gateway.Snapshot()
 			args := append(c.wrap[1:len(c.wrap):len(c.wrap)], Program, "run", "--config", config)
 			began := time.Now()
@@ -68,6 +65,47 @@ func TestBadStart(t *testing.T) {
 				t.Error("the control socket was left behind")
 			}
 		})
+	}
+}
+
+// defaultQueue is the first queue that tcpmitm takes unless told otherwise.
+const defaultQueue = 29300
+
+// pathOf makes a folder that has these programs only, to be a PATH.
+func pathOf(t *testing.T, l *Lab, name string, tools ...string) string {
+	t.Helper()
+	folder := l.Path(name)
+	if err := os.Mkdir(folder, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, tool := range tools {
+		path, err := exec.LookPath(tool)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Symlink(path, filepath.Join(folder, tool)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return folder
+}
+
+// takeQueue binds the queue that tcpmitm uses by default, as another program
+// would, until the test ends.
+func takeQueue(t *testing.T, l *Lab) {
+	t.Helper()
+	var q *nfqueue.Nfqueue
+	err := l.Gateway.In(func() (err error) {
+		q, err = nfqueue.Open(&nfqueue.Config{NfQueue: defaultQueue, MaxQueueLen: 1, Copymode: nfqueue.NfQnlCopyMeta})
+		return err
+	})
+	if err != nil {
+		t.Fatalf("open a netlink socket: %v", err)
+	}
+	t.Cleanup(func() { _ = q.Close() })
+	err = q.RegisterWithErrorFunc(t.Context(), func(nfqueue.Attribute) int { return 0 }, func(error) int { return 1 })
+	if err != nil {
+		t.Fatalf("bind queue %d: %v", defaultQueue, err)
 	}
 }
 
