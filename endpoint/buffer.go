@@ -120,6 +120,22 @@ func (c *Chunk) Release() {
 	*c = Chunk{}
 }
 
+// join copies data behind the chunk if the chunk has the rest of its buffer for
+// itself, and tells whether it could.
+func (c *Chunk) join(data []byte) bool {
+	if len(data) > joinBelow || c.buf == nil || c.buf.refs != 1 || len(c.buf.data) == SlabSize ||
+		cap(c.Data)-len(c.Data) < len(data) {
+		return false
+	}
+	c.Data = append(c.Data, data...)
+	return true
+}
+
+// joinBelow is the length in octets under which data is copied behind what is
+// there already, if there is room, so that a peer of tiny segments cannot make
+// us hold a buffer for each.
+const joinBelow = 2 << 10
+
 // Split cuts the first n octets off as a chunk of their own.
 func (c *Chunk) Split(n int) Chunk {
 	head := NewChunk(c.Data[:n], c.buf)

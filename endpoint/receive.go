@@ -348,7 +348,7 @@ func (e *Endpoint) handleText(now Time, s *Segment, seq Seq) Reason {
 func (e *Endpoint) deliver(now Time, s *Segment, data []byte, fin bool) {
 	had := e.rcv.nxt
 	if len(data) > 0 {
-		e.in.push(keep(e.cfg.Pool, data, s.Buffer))
+		e.in.add(e.cfg.Pool, data, s.Buffer)
 		e.rcv.nxt = e.rcv.nxt.Plus(len(data))
 		// What is acknowledged now is no duplicate any more.
 		e.ack.duplicates = 0

@@ -44,6 +44,15 @@ func keep(pool *Pool, data []byte, b *Buffer) Chunk {
 	return c
 }
 
+// add takes in-order octets that lie in b or, if b is nil, anywhere.
+func (q *receiveQueue) add(pool *Pool, data []byte, b *Buffer) {
+	if n := len(q.chunks); n > q.head && q.chunks[n-1].join(data) {
+		q.ready += len(data)
+		return
+	}
+	q.push(keep(pool, data, b))
+}
+
 func (q *receiveQueue) push(c Chunk) {
 	if q.chunks == nil {
 		q.chunks = q.first[:0]

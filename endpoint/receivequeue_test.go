@@ -57,6 +57,27 @@ func TestReassemblyInAnyOrder(t *testing.T) {
 	}
 }
 
+func TestTinySegmentsShareBuffers(t *testing.T) {
+	pool := NewPool(0)
+	var q receiveQueue
+	for i := range 1000 {
+		q.add(pool, []byte{byte(i)}, nil)
+	}
+	if pool.InUse() > 4000 {
+		t.Errorf("1000 octets take %d", pool.InUse())
+	}
+	for i := range 1000 {
+		c, ok := q.pop(1)
+		if !ok || c.Data[0] != byte(i) {
+			t.Fatalf("octet %d is wrong", i)
+		}
+		c.Release()
+	}
+	if pool.InUse() != 0 {
+		t.Errorf("%d octets of buffers leaked", pool.InUse())
+	}
+}
+
 func TestReassemblyIsBounded(t *testing.T) {
 	var q receiveQueue
 	for i := range 2 * maxHoles {

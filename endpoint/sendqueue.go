@@ -4,11 +4,6 @@ package endpoint
 // 1,024 (IOV_MAX).
 const maxPieces = 128
 
-// joinBelow is the chunk length under which a written chunk is copied behind
-// the last one, if there is room, so that a peer of tiny segments cannot make
-// us hold a buffer for each.
-const joinBelow = 2 << 10
-
 // sendQueue holds the octets that the user wrote and the peer has not yet
 // acknowledged, in order.
 type sendQueue struct {
@@ -32,7 +27,7 @@ func (q *sendQueue) push(c Chunk) {
 		c.Release()
 		return
 	}
-	if q.join(c.Data) {
+	if len(q.chunks) > q.head && q.chunks[len(q.chunks)-1].join(c.Data) {
 		q.end = q.end.Plus(n)
 		c.Release()
 		return
@@ -46,20 +41,6 @@ func (q *sendQueue) push(c Chunk) {
 	q.chunks = append(q.chunks, c)
 	q.seqs = append(q.seqs, q.end)
 	q.end = q.end.Plus(n)
-}
-
-// join copies data behind the last chunk if that has the rest of its buffer
-// for itself.
-func (q *sendQueue) join(data []byte) bool {
-	if len(q.chunks) == q.head || len(data) > joinBelow {
-		return false
-	}
-	last := &q.chunks[len(q.chunks)-1]
-	if last.buf == nil || last.buf.refs != 1 || last.buf.class == uint8(len(classSizes)-1) || cap(last.Data)-len(last.Data) < len(data) {
-		return false
-	}
-	last.Data = append(last.Data, data...)
-	return true
 }
 
 func (q *sendQueue) compact() {
