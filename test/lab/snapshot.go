@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"regexp"
@@ -14,7 +15,7 @@ var (
 	saveCounters = regexp.MustCompile(`\[\d+:\d+\]`)
 	// A new device needs about a second until the kernel has noticed that it
 	// is up and has given it an address of its own for the link.
-	settling    = regexp.MustCompile(`(?m)^\d+: |<[A-Z_,-]+>|state [A-Z]+ | (UP|DOWN|UNKNOWN) +`)
+	settling    = regexp.MustCompile(`(?m)^\d+: |<[A-Z_,-]+>|state [A-Z]+ |link-netns.*| (UP|DOWN|UNKNOWN) +`)
 	linkLocal   = regexp.MustCompile(`fe80::[0-9a-f:]+/64 ?`)
 	emptyTable  = regexp.MustCompile(`\*[a-z]+\n(?::[A-Z]+ ACCEPT\s*\n)*COMMIT\n`)
 	sysctlsKept = []string{
@@ -31,8 +32,8 @@ func (n *Namespace) Snapshot() Snapshot {
 	s := Snapshot{
 		"iptables-save":  normalSave(n.Run("iptables-save")),
 		"ip6tables-save": normalSave(n.Run("ip6tables-save")),
-		"ip link":        settling.ReplaceAllString(n.Run("ip", "-o", "link"), ""),
-		"ip addr":        linkLocal.ReplaceAllString(settling.ReplaceAllString(n.Run("ip", "-br", "addr"), ""), ""),
+		"ip link":        settling.ReplaceAllString(n.print("ip", "-o", "link"), ""),
+		"ip addr":        linkLocal.ReplaceAllString(settling.ReplaceAllString(n.print("ip", "-br", "addr"), ""), ""),
 		"ip route":       n.Run("ip", "-4", "route", "show", "table", "all"),
 		"ip -6 route":    normalRoutes(n.Run("ip", "-6", "route", "show", "table", "all")),
 		"ip rule":        n.Run("ip", "rule"),
@@ -52,6 +53,19 @@ func (n *Namespace) Snapshot() Snapshot {
 		n.lab.t.Fatal(err)
 	}
 	return s
+}
+
+// print is Run for the standard output alone: while another lab goes, ip(8)
+// complains about namespaces that it cannot name.
+func (n *Namespace) print(name string, args ...string) string {
+	n.lab.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), commandLimit)
+	defer cancel()
+	out, err := n.command(ctx, name, args...).Output()
+	if err != nil {
+		n.lab.t.Fatalf("in %s: %s %s: %v", n.Name, name, strings.Join(args, " "), err)
+	}
+	return string(out)
 }
 
 // normalSave takes out what changes without anybody changing a rule: time
