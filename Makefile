@@ -3,6 +3,8 @@
 SHELL       := /bin/bash
 .SHELLFLAGS := -o pipefail -c
 GO          ?= go
+PREFIX      ?= /usr/local
+DESTDIR     ?=
 # The race detector needs a C compiler, and not every machine has one.
 RACE        := $(shell command -v "$$($(GO) env CC 2>/dev/null || echo gcc)" >/dev/null 2>&1 && echo -race)
 # What of the lab makes goroutines meet most.
@@ -11,7 +13,7 @@ RACY        := Parallel|KeepAlive|Delays|Reset|TestStop|Visible|Unreach|Loss|Slo
 QUIET       := grep -Ev --line-buffered '^=== (PAUSE|CONT|NAME)|^=== RUN .*/|^\s+--- PASS'
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test unit sim lab lab-plain lab-race lint fmt deps-demo deps-test root clean
+.PHONY: help build demo test unit sim lab lab-plain lab-race lint fmt deps-demo deps-test root clean install uninstall
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -53,6 +55,18 @@ lint: ## gofmt and go vet
 
 fmt: ## gofmt -w
 	@gofmt -w $$(git ls-files --cached --others --exclude-standard '*.go')
+
+install: build ## the program, its configuration if there is none yet, and a systemd unit (DESTDIR=, PREFIX=/usr/local)
+	install -D -m 755 bin/tcpmitm $(DESTDIR)$(PREFIX)/sbin/tcpmitm
+	install -D -m 644 README.md $(DESTDIR)$(PREFIX)/share/doc/tcpmitm/README.md
+	test -e $(DESTDIR)/etc/tcpmitm/config.toml || install -D -m 644 config.toml $(DESTDIR)/etc/tcpmitm/config.toml
+	@mkdir -p $(DESTDIR)/etc/systemd/system
+	sed 's,/usr/local,$(PREFIX),g' packaging/tcpmitm.service >$(DESTDIR)/etc/systemd/system/tcpmitm.service
+	@echo "== installed; next: edit /etc/tcpmitm/config.toml, then systemctl daemon-reload && systemctl enable --now tcpmitm"
+
+uninstall: ## what install has put there, but for the configuration
+	rm -f $(DESTDIR)$(PREFIX)/sbin/tcpmitm $(DESTDIR)/etc/systemd/system/tcpmitm.service
+	rm -rf $(DESTDIR)$(PREFIX)/share/doc/tcpmitm
 
 clean: ## remove what was built
 	@rm -rf bin
