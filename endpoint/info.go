@@ -18,6 +18,7 @@ type Info struct {
 	Unsent, Unacked        int // octets
 	Unread, OutOfOrder     int // octets
 	SACK, Timestamps       bool
+	TSRecent               uint32 // TS.Recent (RFC 7323, 4.3), if Timestamps
 	ECN                    bool
 	SoftError              SoftError // the last one, if any
 	Counters
@@ -35,7 +36,7 @@ func (e *Endpoint) Info() Info {
 		SRTT: e.rtt.srtt, RTTVar: e.rtt.rttvar, RTO: e.rtt.rto(),
 		Unsent: max(e.snd.nxt.To(e.out.end), 0), Unacked: e.snd.una.To(e.snd.nxt),
 		Unread: e.in.ready, OutOfOrder: e.in.oooLen,
-		SACK: e.sack, Timestamps: e.ts.on,
+		SACK: e.sack, Timestamps: e.ts.on, TSRecent: e.ts.recent,
 		SoftError: e.softError,
 		Counters:  e.counters,
 	}
@@ -44,13 +45,6 @@ func (e *Endpoint) Info() Info {
 // TSVal is what the timestamps option shows at now for an offset: the clock
 // of RFC 7323, 5.4.
 func TSVal(now Time, offset uint32) uint32 { return tsClock(now, offset) }
-
-// Agreed returns what both sides of a handshake have said, as the Open of an
-// endpoint that is to mirror this one to a third party: the peer's MSS, and
-// of the options only those in force.
-func (e *Endpoint) Agreed() (windowScale, sack, timestamps bool) {
-	return e.rcv.peerScales, e.sack, e.ts.on
-}
 
 // Verify checks what must hold after every call, and returns an error that
 // says what does not. It costs time in proportion to what is outstanding.

@@ -82,11 +82,6 @@ func (e *Endpoint) limitOrphan(now Time) {
 // Readable is the number of in-order octets that Read can hand out.
 func (e *Endpoint) Readable() int { return e.in.ready }
 
-// Drained tells that the peer has closed and all its octets were read.
-func (e *Endpoint) Drained() bool {
-	return e.in.ready == 0 && e.in.haveFIN && e.rcv.nxt == e.in.fin+1
-}
-
 // Read is the RECEIVE call (RFC 9293, 3.9.1.3): the next run of octets, limit
 // at most. The caller owns the chunk. Reading opens the window.
 func (e *Endpoint) Read(now Time, limit int) (Chunk, bool) {

@@ -73,7 +73,9 @@ func takesNewSYN(l *leg, seg *endpoint.Segment) bool {
 	if l.state() == endpoint.Closed {
 		return true
 	}
-	return seg.Seq.After(l.ep.Info().RcvNxt) || seg.Options.Has&endpoint.HasTimestamps != 0
+	old := l.ep.Info()
+	newer := old.Timestamps && seg.Options.Has&endpoint.HasTimestamps != 0 && int32(seg.Options.TSVal-old.TSRecent) > 0
+	return seg.Seq.After(old.RcvNxt) || newer
 }
 
 // issAfter is where the next connection's sequence numbers on a leg have to

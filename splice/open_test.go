@@ -335,3 +335,46 @@ func TestAuthenticatedConnectionsPass(t *testing.T) {
 	}
 	p.wantEmpty()
 }
+
+// In TIME-WAIT an old duplicate of a SYN, by number and by timestamp, takes
+// nothing over (RFC 9293, 3.6.1; RFC 6191).
+func TestOldSYNDoesNotTakeOverTimeWait(t *testing.T) {
+	cfg := endpoint.DefaultConfig()
+	ep := endpoint.NewPassive(&cfg, endpoint.Open{ISS: 1, MSS: 1460, WindowScale: -1, Timestamps: true})
+	now := endpoint.Time(1)
+	var out endpoint.Segment
+	tell := func(seq endpoint.Seq, ack endpoint.Seq, f endpoint.Flags) {
+		ep.HandleSegment(now, &endpoint.Segment{Seq: seq, Ack: ack, Flags: f, Window: 1000, Options: endpoint.Options{Has: endpoint.HasTimestamps, TSVal: 500}})
+		for ep.PollSegment(now, &out) {
+		}
+	}
+	tell(9000, 0, endpoint.SYN)
+	tell(9001, 2, endpoint.ACK)
+	ep.CloseWrite(now)
+	for ep.PollSegment(now, &out) {
+	}
+	tell(9001, 3, endpoint.FIN|endpoint.ACK)
+	if ep.State() != endpoint.TimeWait {
+		t.Fatalf("the leg is in %v", ep.State())
+	}
+	l := &leg{ep: ep}
+	for _, c := range []struct {
+		why  string
+		seq  endpoint.Seq
+		ts   uint32 // 0: no timestamp
+		want bool
+	}{
+		{"a later number", 9500, 0, true},
+		{"an earlier number, no timestamp", 8000, 0, false},
+		{"an earlier number, a later timestamp", 8000, 501, true},
+		{"an old duplicate", 8000, 499, false},
+	} {
+		seg := endpoint.Segment{Seq: c.seq, Flags: endpoint.SYN}
+		if c.ts != 0 {
+			seg.Options = endpoint.Options{Has: endpoint.HasTimestamps, TSVal: c.ts}
+		}
+		if got := takesNewSYN(l, &seg); got != c.want {
+			t.Errorf("%s: takes over %v, want %v", c.why, got, c.want)
+		}
+	}
+}
