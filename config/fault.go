@@ -20,7 +20,7 @@ var (
 	legs = []choice[rules.Leg]{{"client", rules.Client}, {"server", rules.Server}}
 	dirs = []choice[bool]{{"out", false}, {"in", true}}
 	dos  = []choice[bool]{{"delay", true}}
-	ons  = []choice[rules.Segment]{{"syn-ack", rules.SYNACK}, {"ack", rules.ACK}, {"fin", rules.FIN}}
+	ons  = []choice[rules.On]{{"syn-ack", rules.SYNACK}, {"ack", rules.ACK}, {"fin", rules.FIN}}
 )
 
 // faults reads the faults of a rule; n is how many the file has.

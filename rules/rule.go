@@ -3,7 +3,6 @@ package rules
 import (
 	"net/netip"
 	"sync/atomic"
-	"time"
 )
 
 // Action is what becomes of a connection.
@@ -36,34 +35,6 @@ const (
 	ClientFirst              // the client is answered at once
 )
 
-// Leg names the side of a connection that a fault acts on.
-type Leg uint8
-
-// The legs.
-const (
-	Client Leg = iota
-	Server
-)
-
-// Segment names a kind of segment that a fault acts on.
-type Segment uint8
-
-// The kinds of segments that faults know.
-const (
-	SYNACK Segment = iota
-	ACK            // acknowledges data or FIN and carries no data
-	FIN
-)
-
-// Fault is one thing done to the segments of one leg. For now all faults are
-// delays.
-type Fault struct {
-	Leg Leg
-	In  bool // acts on what arrives at us, not on what we send
-	On  Segment
-	By  time.Duration
-}
-
 // Rule is the treatment of the connections that it matches. It never changes
 // once it is in a Set, but for its counters.
 type Rule struct {
@@ -71,7 +42,19 @@ type Rule struct {
 	Match  Match
 	Seed   uint64
 	Action Action
-	Faults []Fault
+	// Timeline says when, counted from the program's start, the rule matches
+	// new connections; none is always.
+	Timeline []Span
+
+	// Profiles say how the two endpoints of a connection behave.
+	Profiles [2]Profile // by Leg
+	Faults   []Fault
+	Streams  []Policy
+	// SimultaneousClose sends our FIN to each peer at the moment its own is
+	// under way, and SimultaneousOpen answers the SYN-ACK of a willing server
+	// as if it were its SYN: the rare states of RFC 9293, 3.5 and 3.6.
+	SimultaneousClose bool
+	SimultaneousOpen  bool
 
 	reached atomic.Uint64 // connections whose addresses and ports matched
 	taken   atomic.Uint64 // of these, the ones that the rule decided

@@ -102,7 +102,7 @@ func (l *legProfile) add(f rules.Fault, rule string) {
 // was before when it came or left. ok is false for all other segments: data,
 // SYN, RST, and the third segment of a handshake, which acknowledges neither
 // data nor FIN.
-func kindOf(s *endpoint.Segment, before endpoint.State) (k rules.Segment, ok bool) {
+func kindOf(s *endpoint.Segment, before endpoint.State) (k rules.On, ok bool) {
 	const syn, fin, rst, ack = endpoint.SYN, endpoint.FIN, endpoint.RST, endpoint.ACK
 	switch {
 	case s.Flags.Has(rst) || !s.Flags.Has(ack):

@@ -21,7 +21,7 @@ const kindACK = rules.ACK
 type heldSegment struct {
 	due  endpoint.Time
 	leg  endpoint.Leg
-	kind rules.Segment
+	kind rules.On
 	seg  endpoint.Segment
 	keep endpoint.Chunk // holds the payload
 }
