@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"tcpmitm/endpoint"
+	"tcpmitm/rules"
 )
 
 // Observer is told what a shard does. Its methods are called on the shard's
@@ -14,6 +15,9 @@ type Observer interface {
 	// Segment is called for each segment that a leg of a spliced connection
 	// sends or receives, after it has had its effect.
 	Segment(e *SegmentEvent)
+	// Fault is called for each fault of a rule that fires: for one on a
+	// segment before that segment leaves or has its effect, if it still does.
+	Fault(e *FaultEvent)
 	// Closed is called once for each connection, when it is over: nothing
 	// is left of it but, at most, a leg in TIME-WAIT.
 	Closed(s *Summary)
@@ -39,6 +43,35 @@ type SegmentEvent struct {
 	After    endpoint.State
 	Reason   endpoint.Reason // why an arriving segment changed nothing, or ReasonNone
 	Note     string          // what a rule did to it, for example "held 1s"
+}
+
+// FaultEvent is one fault that fired, on a segment or at a moment.
+type FaultEvent struct {
+	At     endpoint.Time
+	Conn   uint64
+	Client netip.AddrPort
+	Server netip.AddrPort
+	Rule   string
+	Fault  int    // which of the rule's faults, from 0
+	Text   string // the fault as the rule says it, for example "server data drop every 100"
+	Leg    endpoint.Leg
+	Out    bool // it acted on what we send; false: on what arrived
+
+	// What was done: to a delayed segment By is for how long, jitter
+	// included; N is how many copies, pieces, segments or octets, or which
+	// bit, as Do has it.
+	Do rules.Do
+	By time.Duration
+	N  int
+
+	// The segment, as it was before the fault. For a fault at a moment that
+	// concerns no segment, HasSegment is false and the rest is zero.
+	HasSegment bool
+	Seq, Ack   endpoint.Seq
+	ISS, IRS   endpoint.Seq // of the leg, for relative numbers
+	Flags      endpoint.Flags
+	Window     uint16
+	Len        int
 }
 
 // How says how a connection's closing began.

@@ -461,6 +461,7 @@ func (d *fakeDevice) SendUnreachable(l endpoint.Leg, e *endpoint.ICMPError, t *e
 type watcher struct {
 	closed []Summary
 	notes  []string
+	faults []FaultEvent
 }
 
 func (w *watcher) Segment(e *SegmentEvent) {
@@ -468,4 +469,5 @@ func (w *watcher) Segment(e *SegmentEvent) {
 		w.notes = append(w.notes, e.Note)
 	}
 }
-func (w *watcher) Closed(s *Summary) { w.closed = append(w.closed, *s) }
+func (w *watcher) Fault(e *FaultEvent) { w.faults = append(w.faults, *e) }
+func (w *watcher) Closed(s *Summary)   { w.closed = append(w.closed, *s) }

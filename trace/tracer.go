@@ -82,6 +82,10 @@ func (t *Tracer) Segment(e *splice.SegmentEvent) {
 	}
 }
 
+// Fault implements splice.Observer. What a fault lets through is drawn as a
+// segment with a note.
+func (t *Tracer) Fault(*splice.FaultEvent) {}
+
 // Closed implements splice.Observer. Where there is a ladder, the end is logged
 // when it is drawn, so that the two are in one order.
 func (t *Tracer) Closed(s *splice.Summary) {

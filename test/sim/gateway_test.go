@@ -69,6 +69,9 @@ func (g *gateway) Wake() {}
 // Segment implements splice.Observer.
 func (g *gateway) Segment(*splice.SegmentEvent) {}
 
+// Fault implements splice.Observer.
+func (g *gateway) Fault(*splice.FaultEvent) {}
+
 // Closed implements splice.Observer.
 func (g *gateway) Closed(s *splice.Summary) { g.closed = append(g.closed, *s) }
 
