@@ -81,4 +81,8 @@ type Open struct {
 	SACK        bool
 	Timestamps  bool
 	ECN         bool
+
+	// SYNWindow is what the SYN or SYN-ACK offers, in octets, at most what
+	// the buffer holds; 0 means all of that.
+	SYNWindow uint16
 }

@@ -92,6 +92,15 @@ func (e *Endpoint) offers(now Time, o *Options) {
 	}
 }
 
+// synWindow is the window of our SYN or SYN-ACK: never scaled (RFC 7323, 2.2).
+func (e *Endpoint) synWindow() int {
+	n := min(e.room(), maxWindow16)
+	if e.open.SYNWindow > 0 {
+		n = min(n, int(e.open.SYNWindow))
+	}
+	return n
+}
+
 // rcvScale is the shift count that we announce.
 func (e *Endpoint) rcvScale() uint8 { return uint8(min(e.open.WindowScale, maxWindowScale)) }
 
@@ -104,7 +113,7 @@ func (e *Endpoint) learn(now Time, s *Segment) {
 	e.rcv.edge = e.rcv.nxt
 	if e.state == SynSent {
 		// Our SYN has offered this much already.
-		e.rcv.edge = e.rcv.nxt.Plus(min(e.room(), maxWindow16))
+		e.rcv.edge = e.rcv.nxt.Plus(e.synWindow())
 	}
 	// Both sides must have sent the option for either to scale (RFC 7323, 2.2).
 	e.snd.scale, e.rcv.scale, e.rcv.peerScales = 0, 0, false

@@ -165,8 +165,6 @@ func (e *Endpoint) acceptable(s *Segment) bool {
 	}
 	last := s.End() - 1
 	if wnd <= 0 {
-		// Below 0 is what a FIN beyond a shut window leaves behind.
-
 		// A window probe that starts at RCV.NXT: its text does not fit, but
 		// its ACK, RST and URG count (MUST-66), and so does a bare FIN, which
 		// needs no room.
@@ -398,7 +396,10 @@ func (e *Endpoint) noteSegmentSize(n int) {
 // handleFIN takes the peer's FIN, all octets before it being here (RFC 9293,
 // 3.10.7.4, eighth step).
 func (e *Endpoint) handleFIN(now Time) {
+	// A FIN takes a sequence number but no room, so the window stays as wide
+	// as it was told.
 	e.rcv.nxt++
+	e.rcv.edge++
 	e.events |= EventPeerClosed | EventReadable
 	e.ackNow(now)
 	switch e.state {

@@ -48,8 +48,7 @@ func (e *Endpoint) pollHandshake(now Time, s *Segment) bool {
 		s.Seq = e.snd.iss
 		s.Flags = SYN
 		e.offers(now, &s.Options)
-		// The window of a SYN is never scaled (RFC 7323, 2.2).
-		s.Window = uint16(min(e.room(), maxWindow16))
+		s.Window = uint16(e.synWindow())
 		if e.state == SynReceived {
 			s.Flags |= ACK
 			s.Ack = e.rcv.nxt

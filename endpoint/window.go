@@ -19,8 +19,10 @@ func (e *Endpoint) room() int {
 func (e *Endpoint) advance(shift uint8) uint16 {
 	free := e.room()
 	now := max(e.rcv.nxt.To(e.rcv.edge), 0)
-	if free-now >= min(e.cfg.ReceiveBuffer/2, e.announcedMSS()) {
-		now = free
+	if free-now >= min(e.cfg.ReceiveBuffer/2, e.announcedMSS()) || e.rcv.nxt == e.rcv.irs+1 {
+		// Before the first octet the window is the one to begin with: what the
+		// SYN offered less is no step that a reader made.
+		now = max(now, free)
 	}
 	// What the header cannot express is rounded up, for rounding down would
 	// move the edge left.
