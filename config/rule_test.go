@@ -55,7 +55,7 @@ func TestRules(t *testing.T) {
 	if !reflect.DeepEqual(r.Faults, want) {
 		t.Errorf("faults %+v, want %+v", r.Faults, want)
 	}
-	got := c.Rules.First(rules.Conn{Client: netip.MustParseAddrPort("10.9.0.1:1024"), Server: netip.MustParseAddrPort("192.0.2.1:873")})
+	got, _ := c.Rules.First(rules.Conn{Client: netip.MustParseAddrPort("10.9.0.1:1024"), Server: netip.MustParseAddrPort("192.0.2.1:873")})
 	if got != list[0] {
 		t.Errorf("the set finds %v for a backup", got)
 	}

@@ -1,29 +1,39 @@
 package rules
 
 // take counts a connection that matches the addresses and ports of the rule
-// and tells whether the rule decides it. With every = n these are the n-th,
-// the 2n-th and so on; of those the probability chooses.
-func (r *Rule) take() bool {
-	ordinal := r.reached.Add(1)
+// and tells whether the rule decides it, and as the how many-th. With every =
+// n these are the n-th, the 2n-th and so on; of those the probability chooses.
+func (r *Rule) take() (ordinal uint64, ok bool) {
+	reached := r.reached.Add(1)
 	if n := r.Match.Every; n > 1 {
-		if ordinal%n != 0 {
-			return false
+		if reached%n != 0 {
+			return 0, false
 		}
-		ordinal /= n
+		reached /= n
 	}
-	if p := r.Match.Probability; p < 1 && chance(r.Seed, ordinal) >= p {
-		return false
+	if p := r.Match.Probability; p < 1 && Draw(r.Seed, reached) >= p {
+		return 0, false
 	}
-	r.taken.Add(1)
-	return true
+	return r.taken.Add(1), true
 }
 
-// chance is a number in [0, 1) that looks random and depends on nothing but
-// the seed and the ordinal.
-func chance(seed, ordinal uint64) float64 {
+// Draw is a number in [0, 1) that looks random and depends on nothing but its
+// arguments: the rule's seed, the ordinal of the connection, and what tells
+// one draw for it from another. Whoever carries out a fault draws with the
+// index of the fault in its rule and the count of what it has come by.
+func Draw(seed, ordinal uint64, salt ...uint64) float64 {
+	return float64(Bits(seed, ordinal, salt...)>>11) / (1 << 53)
+}
+
+// Bits is Draw before it is made a number between 0 and 1: 64 bits.
+func Bits(seed, ordinal uint64, salt ...uint64) uint64 {
 	// The seed is mixed before the ordinal is added, so that neighbouring
-	// seeds are not the same sequence shifted by one.
-	return float64(mix(mix(seed)+ordinal)>>11) / (1 << 53)
+	// seeds are not the same sequence shifted by one; so with each salt.
+	x := mix(mix(seed) + ordinal)
+	for _, s := range salt {
+		x = mix(x + s)
+	}
+	return x
 }
 
 // mix is a permutation of the 64-bit numbers in which each bit of the input

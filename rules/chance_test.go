@@ -9,9 +9,10 @@ import (
 // taken returns, for n connections that reach a rule, which it takes.
 func taken(m Match, seed uint64, n int) []bool {
 	r := &Rule{Match: m, Seed: seed}
+	r.begin()
 	out := make([]bool, n)
 	for i := range out {
-		out[i] = r.take()
+		_, out[i] = r.take()
 	}
 	return out
 }
@@ -100,6 +101,7 @@ func TestEveryComesBeforeProbability(t *testing.T) {
 
 func TestCountersUnderConcurrency(t *testing.T) {
 	r := &Rule{Match: Match{Probability: 1, Every: 5}}
+	r.begin()
 	var wg sync.WaitGroup
 	for range 4 {
 		wg.Go(func() {
@@ -111,5 +113,50 @@ func TestCountersUnderConcurrency(t *testing.T) {
 	wg.Wait()
 	if r.Reached() != 4000 || r.Taken() != 800 {
 		t.Errorf("reached %d, taken %d; want 4000 and 800", r.Reached(), r.Taken())
+	}
+}
+
+// The rule numbers what it takes, without gaps.
+func TestOrdinals(t *testing.T) {
+	r := &Rule{Match: Match{Probability: 0.5, Every: 2}, Seed: 1}
+	r.begin()
+	want := uint64(0)
+	for range 200 {
+		if got, ok := r.take(); ok {
+			if want++; got != want {
+				t.Fatalf("ordinal %d, want %d", got, want)
+			}
+		}
+	}
+	if want < 20 {
+		t.Errorf("only %d of 200 were taken", want)
+	}
+}
+
+// Each argument of Draw counts, and so does the order of the salts.
+func TestDrawDependsOnAll(t *testing.T) {
+	seen := map[uint64]string{}
+	for what, v := range map[string]uint64{
+		"nothing": Bits(1, 1), "seed": Bits(2, 1), "ordinal": Bits(1, 2), "salt 0": Bits(1, 1, 0), "salt 1": Bits(1, 1, 1),
+		"salts 0 1": Bits(1, 1, 0, 1), "salts 1 0": Bits(1, 1, 1, 0),
+	} {
+		if other, met := seen[v]; met {
+			t.Errorf("%s and %s draw the same", what, other)
+		}
+		seen[v] = what
+	}
+	sum := 0.0
+	for n := range uint64(10000) {
+		d := Draw(7, 3, 1, n)
+		if d < 0 || d >= 1 {
+			t.Fatalf("drew %v", d)
+		}
+		sum += d
+	}
+	if sum < 4850 || sum > 5150 {
+		t.Errorf("the mean of 10000 draws is %v", sum/10000)
+	}
+	if n := testing.AllocsPerRun(100, func() { Draw(1, 2, 3, 4) }); n != 0 {
+		t.Errorf("Draw allocates %v times", n)
 	}
 }

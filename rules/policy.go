@@ -53,7 +53,3 @@ type Policy struct {
 	Every      uint64
 	Until      Optional[On] // a moment, of the leg To
 }
-
-// Span is a time in which a rule is in force: from At after the start, for
-// For; For 0 is without end.
-type Span struct{ At, For time.Duration }

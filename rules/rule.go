@@ -3,6 +3,7 @@ package rules
 import (
 	"net/netip"
 	"sync/atomic"
+	"time"
 )
 
 // Action is what becomes of a connection.
@@ -36,7 +37,8 @@ const (
 )
 
 // Rule is the treatment of the connections that it matches. It never changes
-// once it is in a Set, but for its counters.
+// once it is in a Set, but for its counters and switches: a changed rule is a
+// new one that succeeds it (see life.go).
 type Rule struct {
 	Name   string
 	Match  Match
@@ -56,18 +58,13 @@ type Rule struct {
 	SimultaneousClose bool
 	SimultaneousOpen  bool
 
-	reached atomic.Uint64 // connections whose addresses and ports matched
-	taken   atomic.Uint64 // of these, the ones that the rule decided
+	*life
+	version  uint64 // within the life, from 1
+	disabled atomic.Bool
 }
-
-// Reached is how many connections came to this rule and matched its addresses
-// and ports, whatever every and probability then said.
-func (r *Rule) Reached() uint64 { return r.reached.Load() }
-
-// Taken is how many connections this rule decided.
-func (r *Rule) Taken() uint64 { return r.taken.Load() }
 
 // Conn is what a rule can ask about a new connection.
 type Conn struct {
 	Client, Server netip.AddrPort
+	At             time.Duration // since the program's start
 }

@@ -29,6 +29,7 @@ func New(list []*Rule) *Set {
 	clients, servers := newAddresses(n), newAddresses(n)
 	clientPorts, serverPorts := newPorts(n), newPorts(n)
 	for i, r := range s.rules {
+		r.begin()
 		clients.add(i, r.Match.Clients)
 		servers.add(i, r.Match.Servers)
 		clientPorts.add(i, r.Match.ClientPorts)
@@ -55,11 +56,12 @@ func (s *Set) Rules() []*Rule {
 	return append([]*Rule(nil), s.rules...)
 }
 
-// First returns the first rule that matches c, or nil if none does. A nil Set
-// has no rules.
-func (s *Set) First(c Conn) *Rule {
+// First returns the first rule that is in force and matches c, and the
+// ordinal of c among the connections that this rule has decided, from 1. It
+// returns nil if no rule matches. A nil Set has no rules.
+func (s *Set) First(c Conn) (r *Rule, ordinal uint64) {
 	if s == nil || len(s.rules) == 0 {
-		return nil
+		return nil, 0
 	}
 	dims := [...]member{
 		s.servers.find(c.Server.Addr()),
@@ -80,11 +82,32 @@ func (s *Set) First(c Conn) *Rule {
 			}
 			for ; candidates != 0; candidates &= candidates - 1 {
 				r := s.rules[w*64+bits.TrailingZeros64(candidates)]
-				if r.take() {
-					return r
+				if !r.InForce(c.At) {
+					continue
+				}
+				if ordinal, ok := r.take(); ok {
+					return r, ordinal
 				}
 			}
 		}
 	}
-	return nil
+	return nil, 0
+}
+
+// Succeed carries over to s what the rules of old have counted: a rule of s
+// succeeds the one of old that has its name. It must be called before anybody
+// else knows s. Rules that are in both stay as they are.
+func (s *Set) Succeed(old *Set) {
+	if s == nil || old == nil {
+		return
+	}
+	named := make(map[string]*Rule, len(old.rules))
+	for _, r := range old.rules {
+		named[r.Name] = r
+	}
+	for _, r := range s.rules {
+		if o := named[r.Name]; o != nil && o != r {
+			r.Succeed(o)
+		}
+	}
 }

@@ -26,7 +26,7 @@ func always(name string, m Match) *Rule {
 func wantFirst(t *testing.T, s *Set, c Conn, want string) {
 	t.Helper()
 	got := ""
-	if r := s.First(c); r != nil {
+	if r, _ := s.First(c); r != nil {
 		got = r.Name
 	}
 	if got != want {

@@ -18,9 +18,10 @@ const (
 
 // decision is what becomes of a new connection.
 type decision struct {
-	action rules.Action
-	rule   *rules.Rule
-	cookie bool // answer with a SYN cookie
+	action  rules.Action
+	rule    *rules.Rule
+	ordinal uint64 // of the connection among those of the rule, from 1
+	cookie  bool   // answer with a SYN cookie
 	// fleeting: not remembered, for the next copy of the SYN may be luckier.
 	fleeting bool
 }
@@ -79,7 +80,7 @@ func (s *Shard) decide(now endpoint.Time, p *endpoint.Packet, key endpoint.Tuple
 	s.memory.age(now)
 	d, again := s.memory.find(k)
 	if !again {
-		d.rule = loadRules(s.opt.Rules).First(rules.Conn{Client: p.Source(), Server: p.Destination()})
+		d.rule, d.ordinal = s.firstRule(now, p)
 		if d.rule != nil {
 			d.action = d.rule.Action
 		}
@@ -94,6 +95,11 @@ func (s *Shard) decide(now endpoint.Time, p *endpoint.Packet, key endpoint.Tuple
 		s.memory.remember(now, k, d)
 	}
 	return d
+}
+
+// firstRule asks the rules about a new connection.
+func (s *Shard) firstRule(now endpoint.Time, p *endpoint.Packet) (r *rules.Rule, ordinal uint64) {
+	return loadRules(s.opt.Rules).First(rules.Conn{Client: p.Source(), Server: p.Destination(), At: now.Sub(s.started)})
 }
 
 // withinLimits turns the decision to splice into what the limits leave of it.

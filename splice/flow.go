@@ -2,6 +2,7 @@ package splice
 
 import (
 	"tcpmitm/endpoint"
+	"tcpmitm/rules"
 )
 
 // phase says what a flow waits for.
@@ -29,6 +30,8 @@ type flow struct {
 	legs   [2]leg
 	opened endpoint.Time
 	*profile
+	by      *rules.Rule // that decided the connection; nil if none matched
+	ordinal uint64      // of the connection among those of by, from 1
 
 	// syn is the client's SYN, held while the server is being dialled
 	// (server first). Its payload, if any, is not kept: the client sends it

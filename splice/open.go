@@ -101,7 +101,7 @@ func (s *Shard) openNew(now endpoint.Time, p *endpoint.Packet, key endpoint.Tupl
 		s.counters.Dropped++
 		return endpoint.Take
 	}
-	f.profile = s.profileOf(d.rule)
+	s.ruled(f, d)
 	if d.cookie {
 		s.sendCookie(now, p, key)
 		return endpoint.Take

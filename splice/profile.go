@@ -58,6 +58,12 @@ func (s *Shard) profileOf(r *rules.Rule) *profile {
 	return p
 }
 
+// ruled gives a new flow what was decided about it.
+func (s *Shard) ruled(f *flow, d decision) {
+	f.profile = s.profileOf(d.rule)
+	f.by, f.ordinal = d.rule, d.ordinal
+}
+
 func loadRules(p *atomic.Pointer[rules.Set]) *rules.Set {
 	if p == nil {
 		return nil
@@ -79,7 +85,7 @@ func newProfile(base *endpoint.Config, r *rules.Rule) *profile {
 }
 
 func (l *legProfile) add(f rules.Fault, rule string) {
-	if f.By <= 0 {
+	if f.By <= 0 || f.Do != rules.Delay || int(f.On) >= numKinds || kindNames[f.On] == "" {
 		return
 	}
 	note := kindNames[f.On] + " held " + f.By.String() + " by rule " + rule

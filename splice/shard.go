@@ -43,6 +43,7 @@ type Shard struct {
 	cookies  cookieJar
 	inWire   int // segments that wire stages hold
 	draining bool
+	started  endpoint.Time // what timelines count from
 	counters Counters
 
 	// dirty are the flows that want a turn; dirtySpare is the same slice of
@@ -89,7 +90,8 @@ func NewShard(dev Device, opt Options) *Shard {
 	if !opt.EndsOnly {
 		s.segments = opt.Observer
 	}
-	s.wheel.now = int64(dev.Now() / tickLen)
+	s.started = dev.Now()
+	s.wheel.now = int64(s.started / tickLen)
 	return s
 }
 

@@ -192,7 +192,7 @@ func (s *Shard) openFromCookie(now endpoint.Time, p *endpoint.Packet) bool {
 		return true
 	}
 	s.counters.CookiesAccepted++
-	f.profile = s.profileOf(s.ruleOfCookie(p, irs))
+	s.ruled(f, s.ruleOfCookie(now, p, irs))
 	s.addFlow(f, p.Tuple, p.Tuple.Reverse())
 	s.answerCookie(now, f, iss, cookieSYN(p, mss))
 	s.arrive(now, f, endpoint.Client, &p.Segment)
@@ -202,15 +202,15 @@ func (s *Shard) openFromCookie(now endpoint.Time, p *endpoint.Packet) bool {
 
 // ruleOfCookie is the rule that the SYN met, if that is still known, or else
 // what the rules say now; a rule that would not splice comes too late.
-func (s *Shard) ruleOfCookie(p *endpoint.Packet, irs endpoint.Seq) *rules.Rule {
+func (s *Shard) ruleOfCookie(now endpoint.Time, p *endpoint.Packet, irs endpoint.Seq) decision {
 	if d, ok := s.memory.find(decisionKey{p.Tuple, irs}); ok && d.action == rules.Splice {
-		return d.rule
+		return d
 	}
-	r := loadRules(s.opt.Rules).First(rules.Conn{Client: p.Source(), Server: p.Destination()})
+	r, ordinal := s.firstRule(now, p)
 	if r == nil || r.Action != rules.Splice || s.profileOf(r).legs[endpoint.Client].cfg.Hold.SYNACK > 0 {
-		return nil
+		return decision{}
 	}
-	return r
+	return decision{rule: r, ordinal: ordinal}
 }
 
 // cookieSYN is the SYN as far as the cookie and the ACK tell of it.

@@ -1,0 +1,97 @@
+package rules
+
+import "sync/atomic"
+
+// life is what a rule shares with those that had its name before it, so that
+// it outlives a change and a reload: the counters, and which of them no longer
+// act on live connections.
+type life struct {
+	reached atomic.Uint64 // connections whose addresses and ports matched
+	taken   atomic.Uint64 // of these, the ones that the rule decided
+	fired   atomic.Uint64 // faults that acted
+	stopped atomic.Uint64 // versions up to this one do not act any more
+}
+
+// begin gives a rule its life, unless it has one.
+func (r *Rule) begin() {
+	if r.life == nil {
+		r.life, r.version = &life{}, 1
+	}
+}
+
+// Reached is how many connections came to this rule while it was in force and
+// matched its addresses and ports, whatever every and probability then said.
+func (r *Rule) Reached() uint64 {
+	if r.life == nil {
+		return 0
+	}
+	return r.reached.Load()
+}
+
+// Taken is how many connections this rule decided.
+func (r *Rule) Taken() uint64 {
+	if r.life == nil {
+		return 0
+	}
+	return r.taken.Load()
+}
+
+// Fired is how often one of the rule's faults or policies acted.
+func (r *Rule) Fired() uint64 {
+	if r.life == nil {
+		return 0
+	}
+	return r.fired.Load()
+}
+
+// Fire counts a fault that acts.
+func (r *Rule) Fire() {
+	if r.life != nil {
+		r.fired.Add(1)
+	}
+}
+
+// Enabled tells whether the rule matches new connections. A disabled one
+// counts nothing.
+func (r *Rule) Enabled() bool { return !r.disabled.Load() }
+
+// SetEnabled switches the rule for new connections. Those that it has decided
+// keep what they were born with; see Stop.
+func (r *Rule) SetEnabled(on bool) { r.disabled.Store(!on) }
+
+// Stopped tells whether the faults and policies of the rule are to act no
+// more, on live connections either. Whoever carries out a fault asks each
+// time. It is also true for a nil Rule, which has none.
+func (r *Rule) Stopped() bool {
+	return r == nil || r.life != nil && r.version <= r.stopped.Load()
+}
+
+// Stop ends what the rule, and those that it succeeds, do to live connections.
+func (r *Rule) Stop() {
+	r.begin()
+	r.stopped.Store(r.version)
+}
+
+// Resume undoes Stop.
+func (r *Rule) Resume() {
+	r.begin()
+	r.stopped.Store(0)
+}
+
+// Succeed makes r the next version of old, with whose counters it goes on.
+// It must not be in a Set yet. What was stopped of old stays stopped; r is not.
+func (r *Rule) Succeed(old *Rule) {
+	old.begin()
+	r.life, r.version = old.life, old.version+1
+}
+
+// Copy returns a rule that says the same and lives a life of its own.
+func (r *Rule) Copy() *Rule {
+	c := &Rule{
+		Name: r.Name, Match: r.Match, Seed: r.Seed, Action: r.Action, Timeline: r.Timeline,
+		Profiles: r.Profiles, Faults: r.Faults, Streams: r.Streams,
+		SimultaneousClose: r.SimultaneousClose, SimultaneousOpen: r.SimultaneousOpen,
+	}
+	c.SetEnabled(r.Enabled())
+	return c
+}
