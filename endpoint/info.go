@@ -15,6 +15,7 @@ type Info struct {
 	MSS                    int // effective send MSS, octets
 	Cwnd, Ssthresh         int // octets
 	SRTT, RTTVar, RTO      time.Duration
+	MinRTT                 time.Duration // the smallest sample; 0 is none
 	Unsent, Unacked        int // octets
 	Unread, OutOfOrder     int // octets
 	SACK, Timestamps       bool
@@ -34,6 +35,7 @@ func (e *Endpoint) Info() Info {
 		SndScale: e.snd.scale, RcvScale: e.rcv.scale,
 		MSS: e.snd.mss, Cwnd: e.cong.cwnd, Ssthresh: e.cong.ssthresh,
 		SRTT: e.rtt.srtt, RTTVar: e.rtt.rttvar, RTO: e.rtt.rto(),
+		MinRTT: e.rtt.min,
 		Unsent: max(e.snd.nxt.To(e.out.end), 0), Unacked: e.snd.una.To(e.snd.nxt),
 		Unread: e.in.ready, OutOfOrder: e.in.oooLen,
 		SACK: e.sack, Timestamps: e.ts.on, TSRecent: e.ts.recent,

@@ -16,6 +16,9 @@ func (f *flow) closed(who string, how How) {
 	if f.firstClose == "" {
 		f.firstClose, f.how = who, how
 	}
+	if f.cause == 0 {
+		f.cause = letterOf(who, how)
+	}
 }
 
 // abort ends a leg by a RST, if its peer is still there.
@@ -28,6 +31,7 @@ func (s *Shard) abort(now endpoint.Time, f *flow, l endpoint.Leg) {
 		return
 	}
 	leg.note()
+	f.ended(l)
 	leg.ep.Abort(now)
 	leg.aborted = true
 	s.markDirty(f)
@@ -85,6 +89,7 @@ func (s *Shard) finish(now endpoint.Time, f *flow) {
 		Client:      f.clientAddr(),
 		Server:      f.serverAddr(),
 		Rule:        f.profile.rule,
+		Legs:        f.verdicts(now),
 		Started:     s.opt.Epoch.Add(time.Duration(f.opened)),
 		Duration:    now.Sub(f.opened),
 		ToServer:    v.delivered(),

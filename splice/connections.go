@@ -20,11 +20,12 @@ type Connection struct {
 
 // LegStatus is one leg of a connection.
 type LegStatus struct {
-	State     endpoint.State
-	Delivered uint64 // octets that the leg's peer has acknowledged
-	Queued    int    // octets that wait for its acknowledgement
-	Unread    int    // octets it has sent that the other leg has no room for yet
+	State     endpoint.State // the present one
+	Delivered uint64         // octets that the leg's peer has acknowledged
+	Queued    int            // octets that wait for its acknowledgement
+	Unread    int            // octets it has sent that the other leg has no room for yet
 	ISS, IRS  endpoint.Seq
+	LegVerdict
 }
 
 // Connections appends at most limit connections to list, oldest first; a
@@ -51,6 +52,7 @@ func (f *flow) status(now endpoint.Time) Connection {
 	}
 	for l := range f.legs {
 		leg, st := &f.legs[l], &c.Legs[l]
+		st.LegVerdict = f.verdict(now, endpoint.Leg(l))
 		st.State = leg.state()
 		if leg.ep == nil && f.syn != nil {
 			st.State = endpoint.Listen // the SYN is held

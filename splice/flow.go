@@ -51,6 +51,7 @@ type flow struct {
 
 	firstClose string // empty while nobody has closed
 	how        How
+	cause      byte // first letter of the termination codes, once it did not end in order
 
 	dirty      bool
 	gone       bool
@@ -80,6 +81,8 @@ type leg struct {
 
 	// shown tells for which kinds of segments the observer knows of a hold.
 	shown [numKinds]bool
+
+	record legRecord // for the verdict
 
 	iss, irs          endpoint.Seq
 	scaleIn, scaleOut uint8 // shifts of the windows that arrive and leave

@@ -45,6 +45,7 @@ func (s *Shard) heedLeg(now endpoint.Time, f *flow, l endpoint.Leg, ev endpoint.
 	leg := &f.legs[l]
 	leg.note()
 	if ev.Has(endpoint.EventEstablished) {
+		first(&leg.record.established, now)
 		s.connected(now, f, l)
 	}
 	if ev.Has(endpoint.EventPeerClosed) {
@@ -56,21 +57,25 @@ func (s *Shard) heedLeg(now endpoint.Time, f *flow, l endpoint.Leg, ev endpoint.
 	case ev.Has(endpoint.EventRefused):
 		s.counters.Refused++
 		f.closed(l.String(), ByRefusal)
+		f.ended(l)
 		s.refuse(now, f)
 		s.abort(now, f, l.Other())
 	case ev.Has(endpoint.EventReset):
 		f.closed(l.String(), ByReset)
+		f.ended(l)
 		s.abort(now, f, l.Other())
 	case ev.Has(endpoint.EventTimeout):
 		// The peer answers no more. While the server was dialled for a
 		// client that waits, its silence is passed on as silence; whoever is
 		// connected is told by a RST.
 		f.closed(l.String(), ByTimeout)
+		f.ended(l)
 		f.syn = nil
 		s.abort(now, f, l.Other())
 	case ev.Has(endpoint.EventClosed) && !(leg.peerClosed && leg.finPassed):
 		// It ended for a reason of its own, half-way: so does the other.
 		f.closed("tcpmitm", ByReset)
+		f.ended(l)
 		s.abort(now, f, l.Other())
 	}
 }

@@ -27,6 +27,8 @@ func (s *Shard) observe(now endpoint.Time, f *flow, l endpoint.Leg, out bool, se
 		After:   before,
 		Reason:  why,
 		Note:    note,
+		Again:   leg.record.again && seg.Len() > 0 && !seg.Flags.Has(endpoint.RST),
+		Segment: seg,
 	}
 	if leg.ep != nil {
 		e.After = leg.ep.State()
@@ -40,4 +42,14 @@ func (s *Shard) observe(now endpoint.Time, f *flow, l endpoint.Leg, out bool, se
 		e.Scale = leg.scaleIn
 	}
 	s.segments.Segment(e)
+	e.Segment = nil
+}
+
+// Watch tells whether the shard's observer is to be told of segments from now
+// on. It belongs to the shard's goroutine: ask with Do.
+func (s *Shard) Watch(on bool) {
+	s.segments = nil
+	if on {
+		s.segments = s.opt.Observer
+	}
 }

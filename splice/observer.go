@@ -41,8 +41,10 @@ type SegmentEvent struct {
 	Len      int
 	Before   endpoint.State // of our endpoint on this leg
 	After    endpoint.State
-	Reason   endpoint.Reason // why an arriving segment changed nothing, or ReasonNone
-	Note     string          // what a rule did to it, for example "held 1s"
+	Reason   endpoint.Reason   // why an arriving segment changed nothing, or ReasonNone
+	Note     string            // what a rule did to it, for example "held 1s"
+	Again    bool              // it occupies sequence space that has all been sent before
+	Segment  *endpoint.Segment // with its octets; valid during the call, like all that it points to
 }
 
 // FaultEvent is one fault that fired, on a segment or at a moment.
@@ -101,4 +103,5 @@ type Summary struct {
 	How            How
 	ClientState    endpoint.State // the leg's last state before CLOSED
 	ServerState    endpoint.State
+	Legs           [2]LegVerdict
 }

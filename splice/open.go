@@ -40,6 +40,7 @@ func (s *Shard) handleSYNOfFlow(now endpoint.Time, p *endpoint.Packet, f *flow, 
 		// The same SYN again: the client still waits.
 		s.counters.SegmentsIn[endpoint.Client]++
 		f.lastSYN = now
+		c.recordIn(now, &p.Segment)
 		if s.segments != nil {
 			s.observe(now, f, endpoint.Client, false, &p.Segment, endpoint.Listen, endpoint.ReasonNone, noteHeldAgain)
 		}
@@ -121,6 +122,7 @@ func (s *Shard) openNew(now endpoint.Time, p *endpoint.Packet, key endpoint.Tupl
 		f.phase = dialling
 		f.legs[endpoint.Client].irs = syn.Seq
 		f.legs[endpoint.Client].last = endpoint.Listen
+		f.legs[endpoint.Client].recordIn(now, &syn)
 		if s.segments != nil {
 			s.observe(now, f, endpoint.Client, false, &syn, endpoint.Listen, endpoint.ReasonNone, noteHeld)
 		}

@@ -49,7 +49,8 @@ type Options struct {
 	Epoch time.Time
 	// Observer is told of segments and of ended connections; nil is nobody.
 	Observer Observer
-	// EndsOnly tells the observer of ended connections and not of segments.
+	// EndsOnly tells the observer of ended connections and not of segments,
+	// until Watch says otherwise.
 	EndsOnly bool
 	// Index is this shard's number, and ShardOf tells which shard a client
 	// port belongs to. A nil ShardOf means that there is one shard.

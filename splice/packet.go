@@ -136,6 +136,7 @@ func (s *Shard) deliver(now endpoint.Time, f *flow, l endpoint.Leg, seg *endpoin
 		return
 	}
 	before := leg.ep.State()
+	leg.recordIn(now, seg)
 	why := leg.ep.HandleSegment(now, seg)
 	s.drop(why)
 	after := leg.ep.State()

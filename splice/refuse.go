@@ -73,5 +73,6 @@ func (s *Shard) reportRuled(now endpoint.Time, key endpoint.Tuple, r *rules.Rule
 		How:         ByRule,
 		ClientState: endpoint.Listen,
 		ServerState: endpoint.Closed,
+		Legs:        [2]LegVerdict{neverBegun(endpoint.Listen, Termination{'R', 'C'}), neverBegun(endpoint.Closed, Termination{'R', 'N'})},
 	})
 }

@@ -87,9 +87,7 @@ func NewShard(dev Device, opt Options) *Shard {
 		stopped:   make(chan struct{}),
 	}
 	s.cookies.init(opt.Secret)
-	if !opt.EndsOnly {
-		s.segments = opt.Observer
-	}
+	s.Watch(!opt.EndsOnly)
 	s.started = dev.Now()
 	s.wheel.now = int64(s.started / tickLen)
 	return s

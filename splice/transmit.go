@@ -22,6 +22,7 @@ func (s *Shard) send(now endpoint.Time, f *flow, l endpoint.Leg) {
 			leg.offered = s.seg.Options.WindowScale
 			leg.settleScale()
 		}
+		leg.recordOut(now, &s.seg)
 		s.emit(l, &leg.out, leg.header, &s.seg)
 		if s.segments != nil {
 			s.observe(now, f, l, true, &s.seg, before, endpoint.ReasonNone, f.noteOut(l, &s.seg, before))
