@@ -16,8 +16,8 @@ type Info struct {
 	Cwnd, Ssthresh         int // octets
 	SRTT, RTTVar, RTO      time.Duration
 	MinRTT                 time.Duration // the smallest sample; 0 is none
-	Unsent, Unacked        int // octets
-	Unread, OutOfOrder     int // octets
+	Unsent, Unacked        int           // octets
+	Unread, OutOfOrder     int           // octets
 	SACK, Timestamps       bool
 	TSRecent               uint32 // TS.Recent (RFC 7323, 4.3), if Timestamps
 	ECN                    bool
