@@ -13,7 +13,7 @@ RACY        := Parallel|KeepAlive|Delays|Reset|TestStop|Visible|Unreach|Loss|Slo
 QUIET       := grep -Ev --line-buffered '^=== (PAUSE|CONT|NAME)|^=== RUN .*/|^\s+--- PASS'
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test unit sim lab lab-plain lab-race lint fmt deps-demo deps-test root clean install uninstall
+.PHONY: help build demo test unit sim interop lab lab-plain lab-race lint fmt deps-demo deps-test root clean install uninstall
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,8 +26,8 @@ build: ## bin/tcpmitm
 demo: root deps-demo build ## three network namespaces, real traffic, one ladder (root, under a minute)
 	@test/demo/demo.sh bin/tcpmitm
 
-test: root deps-test build ## all tests: unit, simulator, namespace lab (root, under 15 minutes)
-	@$(MAKE) --no-print-directory -k unit sim lab $(if $(RACE),lab-race)
+test: root deps-test build ## all tests: unit, simulator, interop, namespace lab (root, under 15 minutes)
+	@$(MAKE) --no-print-directory -k unit sim interop lab $(if $(RACE),lab-race)
 	@echo "== all tests passed"
 
 unit: ## unit tests, with the race detector where there is a C compiler
@@ -36,6 +36,10 @@ unit: ## unit tests, with the race detector where there is a C compiler
 
 sim: ## the deterministic simulator
 	@if [ -d test/sim ]; then echo "== simulator"; $(GO) test $(RACE) -count=1 -timeout 8m ./test/sim/...; fi
+
+interop: ## our endpoint with gVisor's, in virtual time (a module of its own; fetches gVisor once)
+	@echo "== interop with gVisor netstack, about half a minute"
+	@cd test/netstack && $(GO) test -count=1 -timeout 5m ./...
 
 lab: root deps-test ## real programs in network namespaces (root)
 	@echo "== namespace lab: nginx, curl, iperf3, nc and tshark around tcpmitm, about 5 minutes"
