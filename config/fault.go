@@ -3,7 +3,6 @@ package config
 import (
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"tcpmitm/rules"
@@ -16,126 +15,224 @@ const (
 	maxDelay  = time.Hour
 )
 
+const faultExample = `{ leg = "client", on = "fin", do = "delay", by = "2s" }`
+
 var (
 	legs = []choice[rules.Leg]{{"client", rules.Client}, {"server", rules.Server}}
 	dirs = []choice[bool]{{"out", false}, {"in", true}}
-	dos  = []choice[bool]{{"delay", true}}
-	ons  = []choice[rules.On]{{"syn-ack", rules.SYNACK}, {"ack", rules.ACK}, {"fin", rules.FIN}}
+
+	segments = []choice[rules.On]{
+		{"syn", rules.SYN}, {"syn-ack", rules.SYNACK}, {"handshake-ack", rules.HandshakeACK}, {"ack", rules.ACK},
+		{"data", rules.Data}, {"fin", rules.FIN}, {"last-ack", rules.LastACK}, {"rst", rules.RST},
+		{"window-update", rules.WindowUpdate}, {"any", rules.Any},
+	}
+	moments = []choice[rules.On]{
+		{"established", rules.Established}, {"first-byte", rules.FirstByte},
+		{"closing", rules.Closing}, {"half-closed", rules.HalfClosed},
+	}
+	ons = slices.Concat(segments, moments)
 )
 
-// faults reads the faults of a rule; n is how many the file has.
-func (t *table) faults() (out []rules.Fault, n int) {
-	list := t.list("faults", `[{ leg = "client", on = "fin", do = "delay", by = "2s" }]`)
+// faultKind is one of the things that a fault can do.
+type faultKind struct {
+	word string
+	do   rules.Do
+	keys []string // those of its own, beside leg, dir, on, do and the selectors
+	read func(t *table, f *rules.Fault)
+
+	// moment: it is done at moments, not to segments. implied is the only
+	// thing that it is ever on, which need not be said; Any is none.
+	moment  bool
+	implied rules.On
+}
+
+func kindOfDo(do rules.Do) *faultKind {
+	for i := range faultKinds {
+		if faultKinds[i].do == do {
+			return &faultKinds[i]
+		}
+	}
+	panic(fmt.Sprintf("config: no words for fault %d", do))
+}
+
+// faultKeys are the keys that some fault has.
+func faultKeys() []string {
+	all := append([]string{"leg", "dir", "on", "do"}, selectors...)
+	for i := range faultKinds {
+		for _, key := range faultKinds[i].keys {
+			if !slices.Contains(all, key) {
+				all = append(all, key)
+			}
+		}
+	}
+	return all
+}
+
+// faults reads the faults of a rule. opensBoth is its simultaneous-open, with
+// which the segments of a handshake go ways that they otherwise never do.
+func (t *table) faults(opensBoth bool) (out []rules.Fault) {
+	list := t.list("faults", "["+faultExample+"]")
 	if len(list) > maxFaults {
 		t.wrong("faults", "has %d elements, of which there may be %d", len(list), maxFaults)
-		return nil, len(list)
+		return nil
 	}
-	numbers := map[rules.Fault]int{} // without By: which fault said so first
+	numbers := map[rules.Fault]int{} // delays, without how long: which fault said so first
 	for i, v := range list {
 		name := fmt.Sprintf("fault %d of %s", i+1, t.name)
 		values, ok := v.(map[string]any)
 		if !ok {
-			t.add(t.element("faults", i), `%s must be a table, for example { leg = "client", on = "fin", do = "delay", by = "2s" }, not %s`, name, kind(v))
+			t.add(t.element("faults", i), `%s must be a table, for example %s, not %s`, name, faultExample, kind(v))
 			continue
 		}
-		f, ok := t.row("faults", i, name, values).fault()
+		f, ok := t.row("faults", i, name, values).fault(opensBoth)
 		if !ok {
 			continue
 		}
-		what := f
-		what.By = 0
-		if first := numbers[what]; first > 0 {
-			t.add(t.element("faults", i), "%s delays what fault %d already delays: keep one of them", name, first)
-			continue
+		if what := f; f.Do == rules.Delay {
+			what.By, what.Jitter = 0, 0
+			if first := numbers[what]; first > 0 {
+				t.add(t.element("faults", i), "%s delays what fault %d already delays: keep one of them", name, first)
+				continue
+			}
+			numbers[what] = i + 1
 		}
-		numbers[what] = i + 1
 		out = append(out, f)
 	}
-	return out, len(list)
+	return out
 }
 
-// fault reads one fault; ok is false if anything was wrong with it. What only
-// a later version can do is refused in one message for the whole fault.
-func (t *table) fault() (f rules.Fault, ok bool) {
+// fault reads one fault; ok is false if anything was wrong with it.
+func (t *table) fault(opensBoth bool) (f rules.Fault, ok bool) {
 	before := len(t.found)
-	var delay bool
-	later := word(t, "do", &delay, dos, laterDo)
-	later = append(later, word(t, "on", &f.On, ons, laterOn)...)
-	for _, key := range laterFaultKeys {
-		if _, there := t.values[key]; there {
-			later = append(later, key)
-			delete(t.values, key) // reported below, once
-		}
+	var doWords []choice[rules.Do]
+	for i := range faultKinds {
+		doWords = append(doWords, choice[rules.Do]{faultKinds[i].word, faultKinds[i].do})
 	}
-	word(t, "leg", &f.Leg, legs, nil)
-	word(t, "dir", &f.In, dirs, nil)
-	if len(later) > 0 {
-		t.add(t.places[t.path], "%s uses %s: known, but not supported by this version, which has do = \"delay\" on \"syn-ack\", \"ack\" and \"fin\"",
-			t.name, strings.Join(later, ", "))
-		// What else the fault needs is for that later version to say.
-		t.get("by")
-		t.done(laterFaultKeys)
+	if !needed(t, "do", &f.Do, doWords) {
+		// Which keys are right depends on what is to be done.
+		t.known = append(t.known, faultKeys()...)
+		needed(t, "leg", &f.Leg, legs)
+		t.done()
 		return f, false
 	}
-	if _, there := t.values["by"]; delay && !there {
-		t.add(t.places[t.path], `by is missing in %s: say how long to delay, for example by = "300ms"`, t.name)
+	k := kindOfDo(f.Do)
+	legOK := needed(t, "leg", &f.Leg, legs)
+	onOK := t.on(k, &f)
+	if onOK {
+		t.which(&f)
+	} else {
+		t.known = append(t.known, selectors...)
 	}
-	t.duration("by", &f.By, minDelay, maxDelay)
-	t.done(laterFaultKeys)
-	if len(t.found) == before {
-		t.whereSYNACK(&f)
+	if legOK && onOK {
+		t.direction(k, &f, opensBoth)
+	} else {
+		t.get("dir")
 	}
+	k.read(t, &f)
+	t.useless(f.Do)
+	t.done(faultKeys()...)
 	return f, len(t.found) == before
 }
 
-// whereSYNACK checks the direction of a SYN-ACK, which only ever goes from
-// the server to us and from us to the client.
-func (t *table) whereSYNACK(f *rules.Fault) {
-	if f.On != rules.SYNACK {
+// on reads what a fault is on.
+func (t *table) on(k *faultKind, f *rules.Fault) bool {
+	if k.implied != rules.Any {
+		f.On = k.implied
+		if _, there := t.values["on"]; !there {
+			t.get("on")
+			return true
+		}
+	}
+	fitting := wordsOf(segments)
+	if k.moment {
+		fitting = wordsOf(moments)
+	}
+	t.must("on", "must be "+oneOfWords(fitting))
+	if !oneOf(t, "on", &f.On, ons) {
+		return false
+	}
+	said := wordOf(ons, f.On)
+	switch {
+	case k.implied != rules.Any && f.On != k.implied:
+		t.wrong("on", `do = %q is always on %q: leave on out`, k.word, wordOf(ons, k.implied))
+	case k.implied == rules.Any && k.moment && !f.On.Moment():
+		t.wrong("on", `do = %q happens at a moment, and %q is a kind of segment: must be %s`, k.word, said, oneOfWords(fitting))
+	case !k.moment && f.On.Moment():
+		t.wrong("on", `do = %q is done to segments, and %q is a moment: must be %s`, k.word, said, oneOfWords(fitting))
+	default:
+		return true
+	}
+	return false
+}
+
+// ways says of the segments of a handshake which way they go, on each leg.
+var ways = map[rules.On]struct {
+	name     string
+	clientIn bool // a client sends it to us, and we to a server
+}{
+	rules.SYN:          {"a SYN", true},
+	rules.SYNACK:       {"a SYN-ACK", false},
+	rules.HandshakeACK: {"the third segment of a handshake", true},
+}
+
+// direction reads dir. Where only one direction makes sense it need not be
+// said.
+func (t *table) direction(k *faultKind, f *rules.Fault, opensBoth bool) {
+	_, said := t.values["dir"]
+	if k.moment {
+		t.get("dir")
+		f.In = k.implied == rules.SYN
+		if said {
+			t.wrong("dir", `do = %q is not done to segments of one direction: take dir out`, k.word)
+		}
+		if k.implied != rules.Any && f.Leg == rules.Server {
+			t.wrong("leg", `do = %q is what becomes of a client that calls: must be "client"%s`, k.word, insteadAtServer[f.Do])
+		}
 		return
 	}
-	_, said := t.values["dir"]
+	oneOf(t, "dir", &f.In, dirs)
+	w, only := ways[f.On]
+	if !only {
+		return
+	}
+	in := w.clientIn == (f.Leg == rules.Client)
 	switch {
-	case f.Leg == rules.Client && f.In:
-		t.wrong("dir", `a SYN-ACK never comes in from a client: must be "out", or leave dir out`)
-	case f.Leg == rules.Server && said && !f.In:
-		t.wrong("dir", `a SYN-ACK never goes out to a server: must be "in", or leave dir out`)
-	case f.Leg == rules.Server:
-		f.In = true
+	case !said:
+		f.In = in
+	case opensBoth && f.Leg == rules.Server:
+		// Both send a SYN, and both a SYN-ACK.
+	case in && !f.In && f.Leg == rules.Client:
+		t.wrong("dir", `%s never goes out to a client: must be "in", or leave dir out`, w.name)
+	case in && !f.In:
+		t.wrong("dir", `%s never goes out to a server: must be "in", or leave dir out`, w.name)
+	case !in && f.In && f.Leg == rules.Client:
+		t.wrong("dir", `%s never comes in from a client: must be "out", or leave dir out`, w.name)
+	case !in && f.In:
+		t.wrong("dir", `%s never comes in from a server: must be "out", or leave dir out`, w.name)
 	}
 }
 
-// word reads a key that takes one of a few words and, but for dir, must be
-// there. A word of a later version is returned as key = "word".
-func word[T any](t *table, key string, into *T, choices []choice[T], later []string) []string {
-	var words []string
-	for _, c := range choices {
-		words = append(words, c.word)
-	}
-	if _, there := t.values[key]; !there {
+// insteadAtServer says how the same is done to a server.
+var insteadAtServer = map[rules.Do]string{
+	rules.Refuse:        "",
+	rules.Ignore:        `, or lose our SYN to the server with on = "syn", do = "drop"`,
+	rules.AcceptThenDie: `, or use on = "established", do = "reset"`,
+}
+
+// useless reports keys that other faults have and this one has no use for.
+func (t *table) useless(do rules.Do) {
+	k := kindOfDo(do)
+	for _, key := range faultKeys() {
+		if _, there := t.values[key]; !there || slices.Contains(t.known, key) {
+			continue
+		}
 		t.known = append(t.known, key)
-		if key != "dir" {
-			t.add(t.places[t.path], "%s is missing in %s: must be %s", key, t.name, oneOfWords(words))
+		var others []string
+		for i := range faultKinds {
+			if slices.Contains(faultKinds[i].keys, key) {
+				others = append(others, faultKinds[i].word)
+			}
 		}
-		return nil
+		t.wrong(key, `do = %q has no use for it: take it out; it belongs to %s`, k.word, quoted(others))
 	}
-	said, ok := typed[string](t, key, oneOfWords(words))
-	if !ok {
-		return nil
-	}
-	for _, c := range choices {
-		if c.word == said {
-			*into = c.value
-			return nil
-		}
-	}
-	if slices.Contains(later, said) {
-		return []string{fmt.Sprintf("%s = %q", key, said)}
-	}
-	if best := nearest(said, append(words, later...)); best != "" {
-		t.wrong(key, "unknown value %q: did you mean %q?", said, best)
-	} else {
-		t.wrong(key, "unknown value %q: must be %s", said, oneOfWords(words))
-	}
-	return nil
 }

@@ -50,19 +50,31 @@ func (t *table) get(key string) (any, bool) {
 	return v, ok
 }
 
-// done reports the keys that nobody asked for. Keys in later are those of a
-// later version.
-func (t *table) done(later []string) {
+// done reports the keys that nobody asked for; others are keys known in other
+// places, which may be what was meant.
+func (t *table) done(others ...string) {
 	for key := range t.values {
-		switch {
-		case slices.Contains(t.known, key):
-		case slices.Contains(later, key):
-			t.add(t.at(key), "%q in %s is known, but not supported by this version: take it out", key, t.name)
-		default:
-			t.add(t.at(key), "unknown key %q in %s: %s", key, t.name,
-				suggestion(key, t.known, later))
+		if !slices.Contains(t.known, key) {
+			t.add(t.at(key), "unknown key %q in %s: %s", key, t.name, suggestion(key, t.known, others))
 		}
 	}
+}
+
+// must reports a key that is not there; what says what to do about it.
+func (t *table) must(key, what string) {
+	if _, there := t.values[key]; !there {
+		t.add(t.places[t.path], "%s is missing in %s: %s", key, t.name, what)
+	}
+}
+
+// mustOneOf reports that none of some keys is there.
+func (t *table) mustOneOf(keys ...string) {
+	for _, key := range keys {
+		if _, there := t.values[key]; there {
+			return
+		}
+	}
+	t.add(t.places[t.path], "%s says too little: it needs %s", t.name, oneOfWords(keys))
 }
 
 // kind names the type of a value in words of TOML.

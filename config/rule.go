@@ -49,14 +49,44 @@ func (t *table) rule(names map[string]Position) *rules.Rule {
 		m.match(&r.Match)
 	}
 	whole(t, "seed", &r.Seed, 0, math.MaxInt64)
+	enabled := true
+	t.boolean("enabled", &enabled)
+	r.SetEnabled(enabled)
+	r.Timeline = t.timeline()
 	oneOf(t, "action", &r.Action, actions)
-	faults, n := t.faults()
-	r.Faults = faults
-	if r.Action != rules.Splice && n > 0 {
-		t.add(t.at("faults"), "%s has action = %q and faults, which act on spliced connections only: take one of them out", t.name, r.Action.String())
-	}
-	t.done(laterRuleKeys)
+	t.treatment(r)
+	t.done()
 	return r
+}
+
+// treatment reads what is done to the connections of a rule.
+func (t *table) treatment(r *rules.Rule) {
+	t.profiles(r)
+	t.boolean("simultaneous-close", &r.SimultaneousClose)
+	t.boolean("simultaneous-open", &r.SimultaneousOpen)
+	r.Faults = t.faults(r.SimultaneousOpen)
+	r.Streams = t.streams()
+	if r.Action == rules.Splice {
+		return
+	}
+	for _, key := range []string{"client", "server", "faults", "stream", "simultaneous-close", "simultaneous-open"} {
+		if v, there := t.values[key]; there && !saysNothing(v) {
+			t.add(t.at(key), "%s has action = %q, and %s is for spliced connections only: take one of them out", t.name, r.Action.String(), key)
+		}
+	}
+}
+
+// saysNothing tells that a value is an empty one.
+func saysNothing(v any) bool {
+	switch v := v.(type) {
+	case []any:
+		return len(v) == 0
+	case map[string]any:
+		return len(v) == 0
+	case bool:
+		return !v
+	}
+	return false
 }
 
 func (t *table) ruleName(r *rules.Rule, names map[string]Position) {
@@ -96,5 +126,5 @@ func (t *table) match(m *rules.Match) {
 	t.ports("client_ports", &m.ClientPorts, maxList)
 	t.share("probability", &m.Probability)
 	whole(t, "every", &m.Every, 1, math.MaxInt64)
-	t.done(nil)
+	t.done()
 }

@@ -45,14 +45,14 @@ func (r *reader) config(tree map[string]any, c *Config) {
 	if t := root.sub("handshake", "[handshake]"); t != nil {
 		oneOf(t, "order", &c.Handshake.Order, orders)
 		oneOf(t, "syn_cookies", &c.Handshake.SYNCookies, cookies)
-		t.done(nil)
+		t.done()
 	}
 	if t := root.sub("limits", "[limits]"); t != nil {
 		whole(t, "connections", &c.Limits.Connections, 1, maxConnections)
 		whole(t, "half_open", &c.Limits.HalfOpen, 1, maxConnections)
-		t.size("memory", &c.Limits.Memory, minMemoryOctets, maxMemoryOctets)
+		size(t, "memory", &c.Limits.Memory, minMemoryOctets, maxMemoryOctets)
 		oneOf(t, "over_limit", &c.Limits.OverLimit, overLimit)
-		t.done(nil)
+		t.done()
 	}
 	if t := root.sub("control", "[control]"); t != nil {
 		t.control(&c.Control)
@@ -60,10 +60,10 @@ func (r *reader) config(tree map[string]any, c *Config) {
 	if t := root.sub("log", "[log]"); t != nil {
 		oneOf(t, "level", &c.Log.Level, levels)
 		oneOf(t, "format", &c.Log.Format, formats)
-		t.done(nil)
+		t.done()
 	}
 	c.Rules = rules.New(root.rules())
-	root.done(nil)
+	root.done()
 }
 
 func (t *table) intercept(c *Intercept) {
@@ -89,7 +89,7 @@ func (t *table) intercept(c *Intercept) {
 	}
 	whole(t, "zone", &c.Zone, 1, math.MaxUint16)
 	t.duration("drain", &c.Drain, 0, maxDrain)
-	t.done(nil)
+	t.done()
 }
 
 func (t *table) tunPrefix(into *string) {
@@ -127,7 +127,7 @@ func (t *table) control(c *Control) {
 			c.Metrics = address
 		}
 	}
-	t.done(nil)
+	t.done()
 }
 
 func listenAddress(address string) string {

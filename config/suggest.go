@@ -7,9 +7,9 @@ import (
 )
 
 // suggestion ends a message about a key that is not known: the key that it
-// looks like, which may be one of a later version, or else all known ones.
-func suggestion(word string, known, later []string) string {
-	if best := nearest(word, append(slices.Clone(known), later...)); best != "" {
+// looks like, which may be one of another place, or else all known ones.
+func suggestion(word string, known, others []string) string {
+	if best := nearest(word, append(slices.Clone(known), others...)); best != "" {
 		return fmt.Sprintf("did you mean %q?", best)
 	}
 	return "known are " + quoted(known)

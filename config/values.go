@@ -20,53 +20,100 @@ type choice[T any] struct {
 	value T
 }
 
-// oneOf reads a key that takes one of a few words.
-func oneOf[T any](t *table, key string, into *T, choices []choice[T]) {
+func wordsOf[T any](choices []choice[T]) []string {
 	words := make([]string, len(choices))
 	for i, c := range choices {
 		words[i] = c.word
 	}
+	return words
+}
+
+// wordOf is the word for a value.
+func wordOf[T comparable](choices []choice[T], value T) string {
+	for _, c := range choices {
+		if c.value == value {
+			return c.word
+		}
+	}
+	return "?"
+}
+
+// oneOf reads a key that takes one of a few words; ok tells that it did.
+func oneOf[T any](t *table, key string, into *T, choices []choice[T]) (ok bool) {
+	words := wordsOf(choices)
 	word, ok := typed[string](t, key, oneOfWords(words))
 	if !ok {
-		return
+		return false
 	}
 	for _, c := range choices {
 		if c.word == word {
 			*into = c.value
-			return
+			return true
 		}
 	}
-	if best := nearest(word, words); best != "" {
+	best := nearest(word, words)
+	switch {
+	case best == "":
+		t.wrong(key, "unknown value %q: must be %s", word, oneOfWords(words))
+	case len(words) > maxListed:
+		t.wrong(key, "unknown value %q: did you mean %q?", word, best)
+	default:
 		t.wrong(key, "unknown value %q: did you mean %q? It must be %s", word, best, oneOfWords(words))
-		return
 	}
-	t.wrong(key, "unknown value %q: must be %s", word, oneOfWords(words))
+	return false
+}
+
+// maxListed is how many words a message lists although it knows better.
+const maxListed = 4
+
+// needed is oneOf for a key that must be there.
+func needed[T any](t *table, key string, into *T, choices []choice[T]) (ok bool) {
+	t.must(key, "must be "+oneOfWords(wordsOf(choices)))
+	return oneOf(t, key, into, choices)
+}
+
+// oneOfOptional is oneOf for a value that may be left unsaid.
+func oneOfOptional[T any](t *table, key string, into *rules.Optional[T], choices []choice[T]) {
+	into.Set = oneOf(t, key, &into.Value, choices)
 }
 
 // whole reads a whole number from least to most.
-func whole[T int | int64 | uint32 | uint64](t *table, key string, into *T, least, most int64) {
+func whole[T int | int64 | uint8 | uint16 | uint32 | uint64](t *table, key string, into *T, least, most int64) (ok bool) {
 	v, ok := typed[int64](t, key, fmt.Sprintf("a whole number from %d to %d", least, most))
 	switch {
 	case !ok:
 	case v < least || v > most:
 		t.wrong(key, "%d is out of range: must be from %d to %d", v, least, most)
+		return false
 	default:
 		*into = T(v)
 	}
+	return ok
+}
+
+// optional reads a whole number that may be left unsaid.
+func optional[T int | uint8 | uint16](t *table, key string, into *rules.Optional[T], least, most int64) {
+	into.Set = whole(t, key, &into.Value, least, most)
 }
 
 // boolean reads true or false.
-func (t *table) boolean(key string, into *bool) {
-	if v, ok := typed[bool](t, key, "true or false, without quotes"); ok {
+func (t *table) boolean(key string, into *bool) (ok bool) {
+	v, ok := typed[bool](t, key, "true or false, without quotes")
+	if ok {
 		*into = v
 	}
+	return ok
+}
+
+func (t *table) optionalBoolean(key string, into *rules.Optional[bool]) {
+	into.Set = t.boolean(key, &into.Value)
 }
 
 // duration reads a time such as "300ms" from least to most.
-func (t *table) duration(key string, into *time.Duration, least, most time.Duration) {
+func (t *table) duration(key string, into *time.Duration, least, most time.Duration) (ok bool) {
 	text, ok := typed[string](t, key, `a time with its unit in quotes, for example "300ms" or "2s"`)
 	if !ok {
-		return
+		return false
 	}
 	d, err := time.ParseDuration(text)
 	switch {
@@ -76,6 +123,22 @@ func (t *table) duration(key string, into *time.Duration, least, most time.Durat
 		t.wrong(key, "%q is out of range: must be from %v to %v", text, short(least), short(most))
 	default:
 		*into = d
+		return true
+	}
+	return false
+}
+
+func (t *table) optionalDuration(key string, into *rules.Optional[time.Duration], least, most time.Duration) {
+	into.Set = t.duration(key, &into.Value, least, most)
+}
+
+// byJitter reads how much later something happens, which must be there, and by
+// how much more or less.
+func (t *table) byJitter(by, jitter *time.Duration, what string) {
+	t.must("by", what+`, for example by = "300ms"`)
+	t.duration("by", by, minDelay, maxDelay)
+	if t.duration("jitter", jitter, minDelay, maxDelay) && *by > 0 && *jitter > *by {
+		t.wrong("jitter", "%s is more than by, which is %s: nothing happens before its time", short(*jitter), short(*by))
 	}
 }
 
@@ -89,69 +152,6 @@ func short(d time.Duration) string {
 		s = s[:len(s)-2]
 	}
 	return s
-}
-
-var sizeUnits = []choice[int64]{
-	{"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}, {"TiB", 1 << 40},
-	{"kB", 1e3}, {"MB", 1e6}, {"GB", 1e9}, {"TB", 1e12},
-	{"B", 1},
-}
-
-// parseSize reads "64KiB"; ok is false if it is no size.
-func parseSize(text string) (octets int64, ok bool) {
-	for _, u := range sizeUnits {
-		number, found := strings.CutSuffix(text, u.word)
-		if !found {
-			continue
-		}
-		v, err := strconv.ParseFloat(strings.TrimSpace(number), 64)
-		v *= float64(u.value)
-		// 2^63 itself does not fit; as a float it is exact.
-		if err != nil || math.IsNaN(v) || v < 0 || v >= 1<<63 {
-			return 0, false
-		}
-		return int64(v), true
-	}
-	return 0, false
-}
-
-// formatSize writes a size in the largest unit that needs no fraction.
-func formatSize(octets int64) string {
-	best := sizeUnits[len(sizeUnits)-1]
-	for _, u := range sizeUnits[:4] {
-		if octets >= u.value && octets%u.value == 0 {
-			best = u
-		}
-	}
-	return fmt.Sprintf("%d%s", octets/best.value, best.word)
-}
-
-// size reads octets: a string with a unit or a whole number.
-func (t *table) size(key string, into *int64, least, most int64) {
-	const example = `a size with its unit in quotes, for example "64KiB" or "1GiB"`
-	v, there := t.get(key)
-	if !there {
-		return
-	}
-	var octets int64
-	switch v := v.(type) {
-	case int64:
-		octets = v
-	case string:
-		var ok bool
-		if octets, ok = parseSize(v); !ok {
-			t.wrong(key, "%q is no size: must be %s", v, example)
-			return
-		}
-	default:
-		t.wrong(key, "must be %s, not %s", example, kind(v))
-		return
-	}
-	if octets < least || octets > most {
-		t.wrong(key, "%v is out of range: must be from %s to %s", v, formatSize(least), formatSize(most))
-		return
-	}
-	*into = octets
 }
 
 // share reads a probability.
