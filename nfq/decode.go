@@ -162,9 +162,11 @@ func (d *decoder) decodeIPv6(b []byte, length int, p *endpoint.Packet) (l4 trans
 }
 
 // badIPv6 tells whether an address cannot be that of a TCP peer: the
-// unspecified address, multicast, loopback on a gateway (RFC 4291, 2.5).
+// unspecified address, multicast, loopback on a gateway (RFC 4291, 2.5), and
+// IPv4-mapped ones, which are not for the wire: a tuple of them is that of an
+// IPv4 connection, which this packet must not reach.
 func (d *decoder) badIPv6(a []byte) bool {
-	if a[0] == 0xff {
+	if a[0] == 0xff || isMapped(a) {
 		return true
 	}
 	for _, x := range a[:15] {
@@ -174,6 +176,9 @@ func (d *decoder) badIPv6(a []byte) bool {
 	}
 	return a[15] == 0 || a[15] == 1 && !d.local
 }
+
+// isMapped tells an IPv4-mapped address (RFC 4291, 2.5.5.2).
+func isMapped(a []byte) bool { return [12]byte(a) == [12]byte{10: 0xff, 11: 0xff} }
 
 // skipExtensions finds the transport header behind the extension headers of
 // the IPv6 packet b (RFC 8200, 4).

@@ -106,6 +106,9 @@ func (d *decoder) quotedIPv6(m []byte, p *endpoint.Packet) bool {
 	if why != endpoint.ReasonNone || next != protoTCP || len(q) < at+quotedTCP {
 		return false
 	}
+	if isMapped(q[8:24]) || isMapped(q[24:40]) {
+		return false // an ICMPv6 error says nothing about an IPv4 connection
+	}
 	copy(p.Src[:], q[8:24])
 	copy(p.Dst[:], q[24:40])
 	quotedSegment(q[at:], p)

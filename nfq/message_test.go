@@ -51,20 +51,6 @@ func TestParseMessage(t *testing.T) {
 	}
 }
 
-func FuzzParseMessage(f *testing.F) {
-	f.Add(join(attr(attrPacketHeader, 0, 0, 1, 2, 8, 0, 4), attr(attrPayload, 1, 2)))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		var m message
-		m.parse(b)
-		for _, body := range messages(b) {
-			m.parse(body)
-		}
-		if len(m.payload) > len(b) || m.length < len(m.payload) {
-			t.Fatalf("impossible message %+v", m)
-		}
-	})
-}
-
 func TestVerdictsAcceptFirstThenDropTheRest(t *testing.T) {
 	v := verdicts{queue: 0x1234}
 	v.dropUpTo(5)
