@@ -92,10 +92,11 @@ func parseOptions(b []byte, o *Options) {
 				o.TSEcr = binary.BigEndian.Uint32(v[4:])
 			}
 		case kindSACK:
-			if len(v)%8 != 0 || len(v) > 32 {
+			if len(v)%8 != 0 || len(v) > 32 || len(v) == 0 {
 				continue
 			}
-			o.SACKBlocks = 0
+			// Of two such options the last one counts, whole.
+			o.SACKBlocks, o.SACK = 0, [4]Range{}
 			for ; len(v) > 0; v = v[8:] {
 				o.SACK[o.SACKBlocks] = Range{Seq(binary.BigEndian.Uint32(v)), Seq(binary.BigEndian.Uint32(v[4:]))}
 				o.SACKBlocks++
