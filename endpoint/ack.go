@@ -46,6 +46,8 @@ func (e *Endpoint) handleACK(now Time, s *Segment) Reason {
 		}
 		e.timer.probed = false
 	}
+	info.ece = e.ecnEchoed(now, s)
+	e.judgePathProbe(now)
 	e.detectLoss(now, s, &info)
 	if advanced {
 		e.finAcknowledged(now)
@@ -71,6 +73,7 @@ type ackInfo struct {
 	delivered int  // octets newly acknowledged in either way
 	sacked    int  // octets newly acknowledged selectively
 	duplicate bool // it is a duplicate ACK (RFC 5681, section 2)
+	ece       bool // it echoes a congestion mark (RFC 3168)
 	dsack     bool // it reports a duplicate of ours (RFC 2883)
 }
 
@@ -145,11 +148,13 @@ func (e *Endpoint) acknowledged(now Time, s *Segment, info *ackInfo) int {
 	}
 	if newest != nil {
 		e.sampleRTT(now, s, newest.sent, resent)
+		e.pathAcknowledged(now, newest)
 	}
 	e.detectSpurious(now, s)
 	e.inflight.ackTo(s.Ack)
 	e.snd.una = s.Ack
 	e.keepMarksFresh()
+	e.urgentAcknowledged()
 	if e.out.len() > 0 {
 		held := e.out.len()
 		e.out.ackTo(s.Ack)
@@ -173,7 +178,7 @@ func (e *Endpoint) sampleRTT(now Time, s *Segment, sent Time, resent bool) {
 		return
 	}
 	if e.ts.on && s.Options.Has&HasTimestamps != 0 && s.Options.TSEcr != 0 {
-		ticks := tsClock(now, e.open.TSOffset) - s.Options.TSEcr
+		ticks := tsClock(now, e.open.tsOffset) - s.Options.TSEcr
 		if d := tsTick * time.Duration(ticks); d >= 0 && d < e.cfg.MaxRTO {
 			e.rtt.sample(max(d, tsTick))
 		}

@@ -16,6 +16,9 @@ type Config struct {
 	AckDelay      time.Duration // delayed ACK, below 500 ms (MUST-40)
 	AckEvery      int           // full-sized segments that are acknowledged at once (SHLD-19: 2)
 
+	// OptionLayout is the order of the options in SYN and SYN-ACK.
+	OptionLayout OptionLayout
+
 	// Hold holds back what has been decided, for fault injection: the
 	// segment is sent that much later, once.
 	Hold Hold
@@ -29,6 +32,10 @@ type Config struct {
 	SYNRetries int           // retransmissions of SYN or SYN-ACK before giving up
 	R1         int           // retransmissions of data before the user is told (SHLD-10: at least 3)
 	R2         time.Duration // time without progress before the connection is given up (SHLD-11: at least 100 s)
+	// BlackHole is after how many timeouts in a row smaller packets are tried,
+	// because a router may drop what is too big without a word (RFC 4821,
+	// 7.7); 0 is never.
+	BlackHole  int
 	Congestion string        // "cubic" (RFC 9438; the default) or "newreno"
 	MSL        time.Duration // TIME-WAIT lasts twice as long (MUST-13)
 	Nagle      bool          // a relay leaves it off (MUST-17)
@@ -59,6 +66,7 @@ func DefaultConfig() Config {
 		InitialRTO:    time.Second,
 		SYNRetries:    6,
 		R1:            3,
+		BlackHole:     4,
 		R2:            15 * time.Minute,
 		MSL:           30 * time.Second,
 	}

@@ -4,7 +4,7 @@ package endpoint
 // to one goroutine.
 type Endpoint struct {
 	cfg    *Config
-	open   Open
+	open   opening
 	state  State
 	last   State // the state before CLOSED
 	events Events
@@ -21,6 +21,9 @@ type Endpoint struct {
 	out      sendQueue
 	inflight flight
 	in       receiveQueue
+	ecn      ecnState
+	urgent   urgentState
+	path     pathMTU
 	rtt      rttEstimator
 	cong     congestion
 	rack     rackState
@@ -49,10 +52,10 @@ type sendSpace struct {
 	iss    Seq
 	wl1    Seq
 	wl2    Seq
+	scale  uint8
 	wnd    int // octets, scaled (REC-1)
 	maxWnd int // the largest window the peer has ever offered
 	mss    int // effective send MSS: payload octets in one packet (MUST-16)
-	scale  uint8
 }
 
 // receiveSpace is the receive sequence space (RFC 9293, 3.3.1, figure 4).
@@ -60,10 +63,10 @@ type receiveSpace struct {
 	nxt   Seq
 	irs   Seq
 	edge  Seq // right edge of the window last advertised: it never moves left (SHLD-14)
-	mss   int // largest payload seen in one packet, at most what we announced
 	scale uint8
 	// peerScales tells that both sides sent the window scale option.
 	peerScales bool
+	mss        int // largest payload seen in one packet, at most what we announced
 }
 
 // Counters are what one endpoint has done.

@@ -17,13 +17,6 @@ const (
 // connection.
 type SoftError struct{ Type, Code uint8 }
 
-// Smallest path MTUs that are believed: what every IPv4 path should carry
-// without black-holing us to tiny segments, and IPv6's minimum (RFC 8200).
-const (
-	minMTU4 = 552
-	minMTU6 = 1280
-)
-
 // HandleICMP tells the endpoint of an ICMP error about a segment that began
 // at seq (MUST-54). One about something that is not outstanding is from
 // somebody who guesses (RFC 5927, 4).
@@ -33,7 +26,7 @@ func (e *Endpoint) HandleICMP(now Time, seq Seq, err *ICMPError) Reason {
 	}
 	tooBig := err.Type == icmpUnreachable && err.Code == codeFragNeeded
 	hard := err.Type == icmpUnreachable && (err.Code == codeProtocolUnreach || err.Code == codePortUnreach)
-	if e.open.IPv6 {
+	if e.open.ipv6 {
 		tooBig = err.Type == icmp6PacketTooBig
 		hard = err.Type == icmp6Unreachable && (err.Code == code6PortUnreach || err.Code == code6AdminProhib)
 	} else if err.Type == icmpSourceQuench {
@@ -41,7 +34,7 @@ func (e *Endpoint) HandleICMP(now Time, seq Seq, err *ICMPError) Reason {
 	}
 	switch {
 	case tooBig:
-		e.shrinkMTU(now, err.MTU)
+		return e.packetTooBig(now, seq, err.MTU)
 	case hard && e.state == SynSent:
 		// SHLD-26; in synchronized states it is a soft error (RFC 5927, 5.2).
 		e.delete(EventRefused)
@@ -50,34 +43,4 @@ func (e *Endpoint) HandleICMP(now Time, seq Seq, err *ICMPError) Reason {
 		e.events |= EventSoftError // MUST-47, MUST-56, SHLD-25
 	}
 	return ReasonNone
-}
-
-// shrinkMTU takes a smaller path MTU (RFC 1191, RFC 8201) and sends what was
-// outstanding again in packets that fit.
-func (e *Endpoint) shrinkMTU(now Time, mtu int) {
-	least, headers := minMTU4, 40
-	if e.open.IPv6 {
-		least, headers = minMTU6, 60
-	}
-	if mtu == 0 {
-		// A router of before RFC 1191: fall back to what all paths carry.
-		mtu = 576
-	}
-	mss := max(mtu, least) - headers
-	if e.ts.on {
-		mss -= timestampsLen
-	}
-	if mss >= e.snd.mss {
-		return
-	}
-	e.open.MTU = max(mtu, least)
-	e.snd.mss = mss
-	e.cong.setMSS(mss)
-	live := e.inflight.live()
-	for i := range live {
-		if live[i].len() > mss {
-			e.inflight.markLost(&live[i])
-		}
-	}
-	e.armSendTimer(now)
 }

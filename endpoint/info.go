@@ -38,7 +38,7 @@ func (e *Endpoint) Info() Info {
 		MinRTT: e.rtt.min,
 		Unsent: max(e.snd.nxt.To(e.out.end), 0), Unacked: e.snd.una.To(e.snd.nxt),
 		Unread: e.in.ready, OutOfOrder: e.in.oooLen,
-		SACK: e.sack, Timestamps: e.ts.on, TSRecent: e.ts.recent,
+		SACK: e.sack, Timestamps: e.ts.on, ECN: e.ecn.on, TSRecent: e.ts.recent,
 		SoftError: e.softError,
 		Counters:  e.counters,
 	}

@@ -10,6 +10,8 @@ const (
 	defaultMSS4 = 536
 	defaultMSS6 = 1220
 	maxWindow16 = 65535
+	maxMSS      = 65535
+	maxMTU      = 1 << 30
 )
 
 // NewActive makes the endpoint of an active OPEN, in SYN-SENT; its SYN comes
@@ -32,7 +34,7 @@ func NewPassive(cfg *Config, o Open) *Endpoint {
 }
 
 func newEndpoint(cfg *Config, o Open) *Endpoint {
-	e := &Endpoint{cfg: cfg, open: o}
+	e := &Endpoint{cfg: cfg, open: o.compact()}
 	e.snd.iss = o.ISS
 	e.snd.una = o.ISS
 	e.snd.nxt = o.ISS
@@ -53,17 +55,17 @@ func newEndpoint(cfg *Config, o Open) *Endpoint {
 func (e *Endpoint) clampMSS(peer int) int {
 	if peer == 0 {
 		peer = defaultMSS4
-		if e.open.IPv6 {
+		if e.open.ipv6 {
 			peer = defaultMSS6
 		}
 	}
 	headers := 20 + HeaderLen
-	if e.open.IPv6 {
+	if e.open.ipv6 {
 		headers = 40 + HeaderLen
 	}
 	mss := peer
-	if e.open.MTU > 0 {
-		mss = min(mss, e.open.MTU-headers)
+	if e.open.mtu > 0 {
+		mss = min(mss, int(e.open.mtu)-headers)
 	}
 	mss = max(mss, minMSS)
 	if e.ts.on {
@@ -75,20 +77,21 @@ func (e *Endpoint) clampMSS(peer int) int {
 // offers writes the options of our SYN, or those of the peer's SYN that we
 // agree to into our SYN-ACK.
 func (e *Endpoint) offers(now Time, o *Options) {
-	if e.open.MSS > 0 {
+	o.Layout = e.cfg.OptionLayout
+	if e.open.mss > 0 {
 		o.Has |= HasMSS // SHLD-5, MAY-3
-		o.MSS = uint16(min(e.open.MSS, 65535))
+		o.MSS = uint16(e.open.mss)
 	}
 	answer := e.state == SynReceived
-	if e.open.WindowScale >= 0 && (!answer || e.rcv.peerScales) {
+	if e.open.scale >= 0 && (!answer || e.rcv.peerScales) {
 		o.Has |= HasWindowScale
 		o.WindowScale = e.rcvScale()
 	}
-	if e.open.SACK && (!answer || e.sack) {
+	if e.open.sack && (!answer || e.sack) {
 		o.Has |= HasSACKPermitted
 	}
-	if e.open.Timestamps && (!answer || e.ts.on) {
-		e.ts.write(now, e.open.TSOffset, o)
+	if e.open.timestamps && (!answer || e.ts.on) {
+		e.ts.write(now, e.open.tsOffset, o)
 	}
 }
 
@@ -102,7 +105,7 @@ func (e *Endpoint) synWindow() int {
 }
 
 // rcvScale is the shift count that we announce.
-func (e *Endpoint) rcvScale() uint8 { return uint8(min(e.open.WindowScale, maxWindowScale)) }
+func (e *Endpoint) rcvScale() uint8 { return uint8(max(e.open.scale, 0)) }
 
 // learn takes the options of the peer's SYN or SYN-ACK: what both sides said
 // holds from now on.
@@ -117,17 +120,18 @@ func (e *Endpoint) learn(now Time, s *Segment) {
 	}
 	// Both sides must have sent the option for either to scale (RFC 7323, 2.2).
 	e.snd.scale, e.rcv.scale, e.rcv.peerScales = 0, 0, false
-	if o.Has&HasWindowScale != 0 && e.open.WindowScale >= 0 {
+	if o.Has&HasWindowScale != 0 && e.open.scale >= 0 {
 		e.rcv.peerScales = true
 		// A shift above 14 is used as 14 (RFC 7323, 2.3).
 		e.snd.scale = min(o.WindowScale, maxWindowScale)
 		e.rcv.scale = e.rcvScale()
 	}
-	e.sack = e.open.SACK && o.Has&HasSACKPermitted != 0
-	e.ts.on = e.open.Timestamps && o.Has&HasTimestamps != 0
+	e.sack = e.open.sack && o.Has&HasSACKPermitted != 0
+	e.ts.on = e.open.timestamps && o.Has&HasTimestamps != 0
 	if e.ts.on {
 		e.ts.recent, e.ts.recentAt = o.TSVal, now
 	}
+	e.ecnLearn(s)
 	peer := 0
 	if o.Has&HasMSS != 0 {
 		peer = int(o.MSS)
@@ -142,11 +146,33 @@ func (e *Endpoint) learn(now Time, s *Segment) {
 	e.cong.init(e.cfg, e.snd.mss)
 }
 
-func (e *Endpoint) announcedMSS() int {
-	if e.open.MSS > 0 {
-		return e.open.MSS
+// opening is Open in less room.
+type opening struct {
+	tsOffset   uint32
+	mss        int32 // at most what the option can say
+	mtu        int32
+	scale      int8
+	ipv6       bool
+	sack       bool
+	timestamps bool
+	ecn        bool
+}
+
+// compact bounds what it is given to what the options can say.
+func (o *Open) compact() opening {
+	return opening{
+		tsOffset: o.TSOffset, ipv6: o.IPv6, sack: o.SACK, timestamps: o.Timestamps, ecn: o.ECN,
+		mss:   int32(min(max(o.MSS, 0), maxMSS)),
+		mtu:   int32(min(max(o.MTU, 0), maxMTU)),
+		scale: int8(min(max(o.WindowScale, -1), maxWindowScale)),
 	}
-	if e.open.IPv6 {
+}
+
+func (e *Endpoint) announcedMSS() int {
+	if e.open.mss > 0 {
+		return int(e.open.mss)
+	}
+	if e.open.ipv6 {
 		return defaultMSS6
 	}
 	return defaultMSS4

@@ -35,6 +35,8 @@ type Options struct {
 	TSEcr       uint32
 	SACKBlocks  uint8 // how many of SACK are in use
 	SACK        [4]Range
+	// Layout is the order in which AppendHeader writes the options of a SYN.
+	Layout OptionLayout
 }
 
 // Option kinds (IANA, RFC 9293 3.2).
@@ -108,6 +110,9 @@ func parseOptions(b []byte, o *Options) {
 }
 
 func appendOptions(b []byte, o *Options) []byte {
+	if o.Layout != 0 {
+		return o.Layout.append(b, o)
+	}
 	if o.Has&HasMSS != 0 {
 		b = append(b, kindMSS, 4, byte(o.MSS>>8), byte(o.MSS))
 	}

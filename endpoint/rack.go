@@ -47,7 +47,7 @@ func (e *Endpoint) rackUpdate(now Time, s *Segment, t *transmission) {
 	if t.resent {
 		// Which transmission was it? The echoed timestamp tells, or a round
 		// trip that is too short to be one.
-		if e.ts.on && s.Options.Has&HasTimestamps != 0 && int32(s.Options.TSEcr-tsClock(t.sent, e.open.TSOffset)) < 0 {
+		if e.ts.on && s.Options.Has&HasTimestamps != 0 && int32(s.Options.TSEcr-tsClock(t.sent, e.open.tsOffset)) < 0 {
 			return
 		}
 		if rtt < e.rtt.min {

@@ -144,6 +144,9 @@ func (e *Endpoint) handleSynchronizing(now Time, s *Segment) Reason {
 		return why
 	}
 	e.ts.update(now, s)
+	if s.Flags.Has(URG) {
+		e.handleUrgent(s)
+	}
 	// Seventh and eighth, the text and the FIN.
 	return e.handleText(now, s, s.Seq)
 }
@@ -330,6 +333,7 @@ func (e *Endpoint) handleText(now Time, s *Segment, seq Seq) Reason {
 		e.ackNow(now)
 		return ReasonNoMemory
 	}
+	e.ecnArrived(now, s)
 	if seq != e.rcv.nxt {
 		return e.handleOutOfOrder(now, s, seq, data, fin)
 	}

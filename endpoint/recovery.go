@@ -46,7 +46,7 @@ func (e *Endpoint) detectLoss(now Time, s *Segment, info *ackInfo) {
 	switch {
 	case r.active:
 		e.reduceProportionally(info)
-	case info.acked > 0:
+	case info.acked > 0 && !info.ece:
 		e.cong.onACK(now, info.acked, e.rtt.srtt)
 	}
 	if (r.active || r.timeout) && e.snd.una.AtLeast(r.point) {
@@ -91,6 +91,9 @@ func (e *Endpoint) loseHead() {
 func (e *Endpoint) enterRecovery(now Time) {
 	r := &e.recovery
 	if r.active || r.timeout && e.snd.una.Before(r.point) {
+		return
+	}
+	if e.pathProbeLost(now) {
 		return
 	}
 	e.counters.FastRecoveries++
@@ -166,7 +169,7 @@ func (e *Endpoint) detectSpurious(now Time, s *Segment) {
 	if e.inflight.empty() || !e.inflight.live()[0].resent {
 		return
 	}
-	if int32(s.Options.TSEcr-tsClock(r.undoSent, e.open.TSOffset)) < 0 {
+	if int32(s.Options.TSEcr-tsClock(r.undoSent, e.open.tsOffset)) < 0 {
 		e.undo()
 	}
 }
@@ -202,6 +205,9 @@ func (e *Endpoint) undo() {
 func (e *Endpoint) keepMarksFresh() {
 	if r := &e.recovery; !r.active && !r.timeout && e.snd.una.After(r.point) {
 		r.point = e.snd.una - 1
+	}
+	if e.ecn.on && e.snd.una.After(e.ecn.point) {
+		e.ecn.point = e.snd.una - 1
 	}
 	e.rack.roundDSACK = maxSeq(e.rack.roundDSACK, e.snd.una)
 }

@@ -25,11 +25,13 @@ import (
 //	icmp TYPE CODE seq N [mtu N]
 //	state NAME               the state must be that
 //	events NAME ...          these events, and no others, must have happened
+//	mark N                   urgent data ends N octets after what was written
+//	urgent N | none          so many octets up to the end of the peer's urgent data
 //	unread N                 that many octets must be readable
 //
 // Sequence numbers are relative to the sender's initial one. A segment has
-// flags (S F R P U E W . or -), then ack N, win N, and options in <>; a > line
-// checks win and options only if it names them.
+// flags (S F R P U E W . or -), then ack N, win N, urg N, ecn N, and options in
+// <>; a > line checks what is optional only if it names it.
 type script struct {
 	t     *testing.T
 	line  int
@@ -149,7 +151,7 @@ func (s *script) command(cmd string) {
 		}
 		return n
 	}
-	if verb != ">" && verb != "state" && verb != "events" && verb != "unread" && len(s.out) > 0 {
+	if verb != ">" && verb != "state" && verb != "events" && verb != "unread" && verb != "urgent" && len(s.out) > 0 {
 		s.fail("not expected before this line: %s", s.show(&s.out[0]))
 	}
 	switch verb {
@@ -196,6 +198,13 @@ func (s *script) command(cmd string) {
 		}
 	case "events":
 		s.wantEvents(rest)
+	case "mark":
+		s.e.MarkUrgent(s.now, number())
+	case "urgent":
+		got, ok := s.e.Urgent()
+		if text := strconv.Itoa(got); ok && text != rest || !ok && rest != "none" {
+			s.fail("urgent octets: %d, %v; wanted %s", got, ok, rest)
+		}
 	case "unread":
 		if got := s.e.Readable(); got != number() {
 			s.fail("%d octets readable, wanted %s", got, rest)
@@ -222,10 +231,10 @@ func (s *script) set(kv string) {
 	d, derr := time.ParseDuration(v)
 	on := v == "on"
 	ints := map[string]*int{"rcvbuf": &s.cfg.ReceiveBuffer, "sndbuf": &s.cfg.SendBuffer, "iw": &s.cfg.InitialWindow,
-		"mss": &s.open.MSS, "mtu": &s.open.MTU, "wscale": &s.open.WindowScale, "synretries": &s.cfg.SYNRetries, "ackevery": &s.cfg.AckEvery, "keepcount": &s.cfg.KeepAlive.Count}
+		"mss": &s.open.MSS, "mtu": &s.open.MTU, "wscale": &s.open.WindowScale, "synretries": &s.cfg.SYNRetries, "ackevery": &s.cfg.AckEvery, "blackhole": &s.cfg.BlackHole, "r1": &s.cfg.R1, "keepcount": &s.cfg.KeepAlive.Count}
 	times := map[string]*time.Duration{"ackdelay": &s.cfg.AckDelay, "holdack": &s.cfg.Hold.ACK, "holdfin": &s.cfg.Hold.FIN,
 		"holdsynack": &s.cfg.Hold.SYNACK, "msl": &s.cfg.MSL, "r2": &s.cfg.R2, "keepidle": &s.cfg.KeepAlive.Idle, "keepinterval": &s.cfg.KeepAlive.Interval}
-	bools := map[string]*bool{"sack": &s.open.SACK, "ts": &s.open.Timestamps, "nagle": &s.cfg.Nagle, "ipv6": &s.open.IPv6}
+	bools := map[string]*bool{"sack": &s.open.SACK, "ts": &s.open.Timestamps, "nagle": &s.cfg.Nagle, "ipv6": &s.open.IPv6, "ecn": &s.open.ECN}
 	switch {
 	case ints[k] != nil && nerr == nil:
 		*ints[k] = n
@@ -276,6 +285,12 @@ func (s *script) want(text string) {
 	}
 	if strings.Contains(text, "win ") && g.Window != w.Window {
 		wrong("win")
+	}
+	if strings.Contains(text, "urg ") && g.Urgent != w.Urgent {
+		wrong(fmt.Sprintf("urgent pointer %d", g.Urgent))
+	}
+	if strings.Contains(text, "ecn ") && g.ECN != w.ECN {
+		wrong(fmt.Sprintf("ECN field %d", g.ECN))
 	}
 	if strings.Contains(text, "<") {
 		a, b := g.Options, w.Options
@@ -330,6 +345,10 @@ func (s *script) parse(text string) *sentSegment {
 			g.Ack = s.open.ISS.Plus(n)
 		case "win":
 			g.Window = uint16(n)
+		case "urg":
+			g.Urgent = uint16(n)
+		case "ecn":
+			g.ECN = uint8(n)
 		default:
 			s.fail("unknown field %q", f[i])
 		}

@@ -7,13 +7,17 @@ const maxPieces = 128
 // sendQueue holds the octets that the user wrote and the peer has not yet
 // acknowledged, in order.
 type sendQueue struct {
-	chunks []Chunk
-	first  [2]Chunk // where chunks starts, so that a short exchange allocates nothing
-	seqs   []Seq    // sequence number of each chunk's first octet
-	firstS [2]Seq
-	head   int // chunks before it are released
-	start  Seq // of the first octet held
-	end    Seq // one past the last octet held
+	chunks []written
+	first  [2]written // where chunks starts, so that a short exchange allocates nothing
+	head   int        // chunks before it are released
+	start  Seq        // of the first octet held
+	end    Seq        // one past the last octet held
+}
+
+// written is a chunk in the queue and the sequence number of its first octet.
+type written struct {
+	Chunk
+	seq Seq
 }
 
 func (q *sendQueue) init(start Seq) { q.start, q.end = start, start }
@@ -33,21 +37,19 @@ func (q *sendQueue) push(c Chunk) {
 		return
 	}
 	if q.chunks == nil {
-		q.chunks, q.seqs = q.first[:0], q.firstS[:0]
+		q.chunks = q.first[:0]
 	}
 	if q.head > 32 && q.head*2 > len(q.chunks) {
 		q.compact()
 	}
-	q.chunks = append(q.chunks, c)
-	q.seqs = append(q.seqs, q.end)
+	q.chunks = append(q.chunks, written{c, q.end})
 	q.end = q.end.Plus(n)
 }
 
 func (q *sendQueue) compact() {
 	n := copy(q.chunks, q.chunks[q.head:])
-	copy(q.seqs, q.seqs[q.head:])
 	clear(q.chunks[n:])
-	q.chunks, q.seqs, q.head = q.chunks[:n], q.seqs[:n], 0
+	q.chunks, q.head = q.chunks[:n], 0
 }
 
 // ackTo forgets the octets before una.
@@ -57,8 +59,7 @@ func (q *sendQueue) ackTo(una Seq) {
 	}
 	for q.head < len(q.chunks) {
 		c := &q.chunks[q.head]
-		end := q.seqs[q.head].Plus(len(c.Data))
-		if end.After(una) {
+		if c.seq.Plus(len(c.Data)).After(una) {
 			break
 		}
 		c.Release()
@@ -70,9 +71,9 @@ func (q *sendQueue) ackTo(una Seq) {
 	if q.head == len(q.chunks) {
 		q.head = 0
 		if cap(q.chunks) > 64 {
-			q.chunks, q.seqs = nil, nil
+			q.chunks = nil
 		} else {
-			q.chunks, q.seqs = q.chunks[:0], q.seqs[:0]
+			q.chunks = q.chunks[:0]
 		}
 	}
 }
@@ -83,7 +84,7 @@ func (q *sendQueue) gather(dst [][]byte, seq Seq, n int) ([][]byte, int) {
 	got := 0
 	for i := q.find(seq); i < len(q.chunks) && got < n && len(dst) < maxPieces; i++ {
 		data := q.chunks[i].Data
-		if skip := q.seqs[i].To(seq); skip > 0 {
+		if skip := q.chunks[i].seq.To(seq); skip > 0 {
 			data = data[skip:]
 		}
 		data = data[:min(len(data), n-got)]
@@ -98,7 +99,7 @@ func (q *sendQueue) find(seq Seq) int {
 	lo, hi := q.head, len(q.chunks)
 	for lo+1 < hi {
 		mid := (lo + hi) / 2
-		if q.seqs[mid].AtMost(seq) {
+		if q.chunks[mid].seq.AtMost(seq) {
 			lo = mid
 		} else {
 			hi = mid
@@ -111,6 +112,6 @@ func (q *sendQueue) release() {
 	for i := q.head; i < len(q.chunks); i++ {
 		q.chunks[i].Release()
 	}
-	q.chunks, q.seqs, q.head = nil, nil, 0
+	q.chunks, q.head = nil, 0
 	q.start = q.end
 }

@@ -175,6 +175,8 @@ func (e *Endpoint) retransmissionTimeout(now Time) {
 	}
 	e.recovery.force = true
 	e.rtt.back() // RFC 6298, 5.5
+	e.pathProbeLost(now)
+	e.suspectBlackHole(now)
 	e.timer.arm(timerRTO, now.Add(e.rtt.rto()))
 }
 

@@ -46,7 +46,7 @@ func (e *Endpoint) pollHandshake(now Time, s *Segment) bool {
 	if e.due&dueSYN != 0 {
 		e.due &^= dueSYN
 		s.Seq = e.snd.iss
-		s.Flags = SYN
+		s.Flags = SYN | e.ecnSetup(e.inflight.empty())
 		e.offers(now, &s.Options)
 		s.Window = uint16(e.synWindow())
 		if e.state == SynReceived {
@@ -86,8 +86,12 @@ func (e *Endpoint) stamp(now Time, s *Segment) {
 	s.Ack = e.rcv.nxt
 	s.Window = e.advance(e.rcv.scale)
 	if e.ts.on {
-		e.ts.write(now, e.open.TSOffset, &s.Options)
+		e.ts.write(now, e.open.tsOffset, &s.Options)
 	}
+	if e.ecn.echo {
+		s.Flags |= ECE
+	}
+	e.urgentMark(s)
 	e.acked()
 }
 
@@ -182,6 +186,11 @@ func (e *Endpoint) fill(s *Segment, start, end Seq) {
 // least one, and to what one super-segment may hold.
 func (e *Endpoint) wholeSegments(n int) int {
 	headers := 40 + MaxHeaderLen
+	if e.urgent.snd || e.ecn.cwr {
+		// The kernel copies flags and pointer of a super-segment to all its
+		// parts, of which they would be wrong.
+		return e.snd.mss
+	}
 	n = min(n, maxIPPacket-headers)
 	return max(n/e.snd.mss, 1) * e.snd.mss
 }
@@ -202,6 +211,9 @@ func (e *Endpoint) pollNew(now Time, s *Segment) bool {
 		n = e.sendable(unsent, room, budget)
 		if n == 0 {
 			return false
+		}
+		if size := e.pathProbeSize(now, unsent, room, budget); size > 0 {
+			return e.emitPathProbe(now, s, size)
 		}
 	}
 	fin := n == unsent && room > n && e.finMayGo(now)
@@ -278,6 +290,9 @@ func (e *Endpoint) emit(now Time, s *Segment, n int, fin bool) int {
 		s.Flags |= FIN
 		e.snd.nxt++
 		e.finSent()
+	}
+	if n > 0 {
+		e.ecnMark(s)
 	}
 	e.inflight.add(start, e.snd.nxt, now)
 	if e.recovery.active {

@@ -87,6 +87,7 @@ func (e *Endpoint) Readable() int { return e.in.ready }
 func (e *Endpoint) Read(now Time, limit int) (Chunk, bool) {
 	c, ok := e.in.pop(limit)
 	if ok {
+		e.urgentRead()
 		e.windowUpdate(now)
 	}
 	return c, ok
