@@ -88,7 +88,7 @@ func (p *pair) transmit(from int, s *Segment) {
 	for first := true; first || len(payload) > 0; first = false {
 		part := *s
 		n := min(mss, len(payload))
-		part.Pieces = nil
+		part.Pieces, part.Payload = nil, payload[:n]
 		if n < len(payload) {
 			part.Flags &^= FIN | PSH
 		}
