@@ -98,8 +98,8 @@ func (e *Endpoint) offers(now Time, o *Options) {
 // synWindow is the window of our SYN or SYN-ACK: never scaled (RFC 7323, 2.2).
 func (e *Endpoint) synWindow() int {
 	n := min(e.room(), maxWindow16)
-	if e.open.SYNWindow > 0 {
-		n = min(n, int(e.open.SYNWindow))
+	if e.open.synWindow > 0 {
+		n = min(n, int(e.open.synWindow))
 	}
 	return n
 }
@@ -151,6 +151,7 @@ type opening struct {
 	tsOffset   uint32
 	mss        int32 // at most what the option can say
 	mtu        int32
+	synWindow  uint16
 	scale      int8
 	ipv6       bool
 	sack       bool
@@ -162,9 +163,10 @@ type opening struct {
 func (o *Open) compact() opening {
 	return opening{
 		tsOffset: o.TSOffset, ipv6: o.IPv6, sack: o.SACK, timestamps: o.Timestamps, ecn: o.ECN,
-		mss:   int32(min(max(o.MSS, 0), maxMSS)),
-		mtu:   int32(min(max(o.MTU, 0), maxMTU)),
-		scale: int8(min(max(o.WindowScale, -1), maxWindowScale)),
+		mss:       int32(min(max(o.MSS, 0), maxMSS)),
+		mtu:       int32(min(max(o.MTU, 0), maxMTU)),
+		synWindow: o.SYNWindow,
+		scale:     int8(min(max(o.WindowScale, -1), maxWindowScale)),
 	}
 }
 
