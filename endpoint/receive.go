@@ -119,11 +119,11 @@ func (e *Endpoint) handleSynchronizing(now Time, s *Segment) Reason {
 		e.duplicateACK(now, s)
 		return ReasonPAWS
 	}
-	if e.ts.on && s.Options.Has&HasTimestamps == 0 && s.Flags&(RST|SYN) == 0 {
-		// Once negotiated, every segment but a RST bears the option; one
-		// without SHOULD be dropped in silence (RFC 7323, 3.2).
-		return ReasonPAWS
-	}
+	// We depart from RFC 7323, 3.2, by which a segment without the option, once
+	// it was negotiated, SHOULD be dropped in silence: there are kernels whose
+	// last ACK of the handshake lacks it, and middleboxes that strip it, and a
+	// connection with them would hang. The sequence check remains; only PAWS
+	// has nothing to say.
 	if !e.acceptable(s) {
 		return e.handleUnacceptable(now, s)
 	}
@@ -157,14 +157,10 @@ func (e *Endpoint) acceptable(s *Segment) bool {
 	n := s.Len()
 	wnd := e.rcv.nxt.To(e.rcv.edge)
 	if n == 0 {
-		// We depart from the RFC, which excludes the edge itself, because a
-		// sender that has filled the window has its SND.NXT there: its ACKs
-		// would be lost as long as its text is. A RST has no such excuse
-		// (RFC 5961, 3.2: outside of the window it is dropped in silence).
-		if s.Seq == e.rcv.edge && s.Flags.Has(RST) {
-			return s.Seq == e.rcv.nxt
-		}
-		return s.Seq == e.rcv.nxt || s.Seq.AtLeast(e.rcv.nxt) && s.Seq.AtMost(e.rcv.edge)
+		// Linux and the BSDs take an ACK at the right edge as well, where
+		// SND.NXT of a sender is that has filled the window. We follow the
+		// RFC: such a segment lies outside, and draws an ACK.
+		return s.Seq == e.rcv.nxt || s.Seq.After(e.rcv.nxt) && s.Seq.Before(e.rcv.edge)
 	}
 	last := s.End() - 1
 	if wnd <= 0 {
@@ -175,11 +171,15 @@ func (e *Endpoint) acceptable(s *Segment) bool {
 	}
 	return s.Seq.AtLeast(e.rcv.nxt) && s.Seq.Before(e.rcv.edge) ||
 		last.AtLeast(e.rcv.nxt) && last.Before(e.rcv.edge) ||
+		// One that covers the whole window is not in the RFC's table, but was
+		// merged on its way from some that are.
 		s.Seq.Before(e.rcv.nxt) && last.AtLeast(e.rcv.edge)
 }
 
 // handleUnacceptable answers a segment outside of the window with an ACK,
-// unless it is a RST (RFC 9293, 3.10.7.4, first step).
+// unless it is a RST (RFC 9293, 3.10.7.4, first step). Nothing else of it
+// counts: the BSDs go on to its ACK field, which would let those acknowledge
+// our octets who know nothing of the peer's sequence numbers.
 func (e *Endpoint) handleUnacceptable(now Time, s *Segment) Reason {
 	if s.Flags.Has(RST) {
 		return ReasonBadReset
@@ -201,14 +201,6 @@ func (e *Endpoint) handleUnacceptable(now Time, s *Segment) Reason {
 	}
 	e.duplicateACK(now, s)
 	e.heard(now)
-	if why == ReasonOldDuplicate && s.Flags.Has(ACK) && e.synchronized() {
-		// We depart from the RFC, which drops it all, because the ACK field of
-		// an old segment is still news if it is valid: a peer that sends our
-		// lost ACK's data again may acknowledge ours.
-		if s.Ack.After(e.snd.una) && s.Ack.AtMost(e.snd.nxt) {
-			e.handleACK(now, s)
-		}
-	}
 	return why
 }
 
@@ -262,14 +254,16 @@ func (e *Endpoint) handleReset(now Time, s *Segment) Reason {
 
 // handleUnexpectedSYN answers a SYN within a connection (RFC 9293, 3.10.7.4,
 // fourth step, with RFC 5961, 4.2).
-//
-// We depart from the RFC in SYN-RECEIVED of a passive open, which would go
-// back to LISTEN, because then one guess within the window ends the handshake.
-// A peer that has really begun anew answers the challenge with a RST.
 func (e *Endpoint) handleUnexpectedSYN(now Time, s *Segment) Reason {
 	if e.repeatsSYN(s) {
 		// It bears text, and reaches into the window for that alone.
 		return e.handleRepeatedSYN(now, s)
+	}
+	if e.state == SynReceived && e.passive {
+		// Back to LISTEN, in silence (Linux sends a RST). A listener of ours
+		// is no endpoint: what hears the next SYN is our user.
+		e.delete(EventReset)
+		return ReasonUnexpectedSYN
 	}
 	e.challenge(now)
 	return ReasonUnexpectedSYN
@@ -288,9 +282,13 @@ func (e *Endpoint) handleText(now Time, s *Segment, seq Seq) Reason {
 		if e.state == TimeWait && fin {
 			e.startTimeWait(now)
 		}
-		if len(data) > 0 || fin {
+		if fin {
 			e.ackNow(now)
 			return ReasonOldDuplicate
+		}
+		if len(data) > 0 {
+			// The text is ignored (RFC 9293, 3.10.7.4, seventh step).
+			return ReasonAfterClose
 		}
 		return ReasonNone
 	}
@@ -323,7 +321,10 @@ func (e *Endpoint) handleText(now Time, s *Segment, seq Seq) Reason {
 	room := seq.To(minSeq(e.rcv.edge, e.rcv.nxt.Plus(e.cfg.ReceiveBuffer-e.in.ready+1<<e.rcv.scale)))
 	if len(data) > room {
 		data, fin = data[:max(room, 0)], false
-		e.ackNow(now)
+		if seq == e.rcv.nxt {
+			// Else it is out of order, and draws its ACK for that.
+			e.ackNow(now)
+		}
 	}
 	if fin && e.in.beyond(seq.Plus(len(data))) {
 		// The peer contradicts itself: octets from beyond this FIN are here.
