@@ -1,0 +1,107 @@
+package stream
+
+import (
+	"math"
+	"time"
+
+	"tcpmitm/endpoint"
+	"tcpmitm/rules"
+)
+
+// How a throttle divides time. Timers have a resolution of about one
+// millisecond: a bucket of burstTime lets none of the rate be lost by that.
+const (
+	pieceTime = 10 * time.Millisecond // a piece is as long as that
+	burstTime = 5 * time.Millisecond  // and a bucket not less deep than that
+	// A slow stream has pieces of up to slowPiece octets, if that makes none
+	// longer than slowTime; a fast one has none above maxPiece.
+	slowPiece = 512
+	slowTime  = 250 * time.Millisecond
+	maxPiece  = 64 << 10
+	// maxPaid bounds what is paid for at once, in octets: a product of it and
+	// perSecond fits in 64 bits.
+	maxPaid = 1 << 20
+	// perSecond is the unit of the rate: thousandths of an octet, of the time
+	// nanoseconds.
+	perSecond = 1000 * uint64(time.Second)
+)
+
+// throttle is a token bucket that is kept as a time: when it will be full
+// again. Every octet moves that on by what it costs.
+type throttle struct {
+	rate  uint64 // thousandths of an octet in a second
+	depth time.Duration
+	piece int
+
+	full   endpoint.Time // when the bucket is full
+	rest   uint64        // what rounding has left of the cost so far, below rate
+	passed uint64
+	report reporter
+}
+
+func newThrottle(r *rules.Policy) maker {
+	if !(r.Rate > 0) {
+		return nil
+	}
+	t := throttle{rate: uint64(min(max(r.Rate*1000, 1), 1e15))}
+	worth := func(d time.Duration) int { return int(min(r.Rate*d.Seconds(), 1<<40)) }
+	t.piece = max(worth(pieceTime), min(slowPiece, worth(slowTime)), 1)
+	t.piece = min(t.piece, maxPiece)
+	depth := max(r.Burst, worth(burstTime), t.piece)
+	t.depth = time.Duration(min(math.Ceil(float64(depth)/r.Rate*1e9), math.MaxInt64/4))
+	return func(p *Pipeline) stage {
+		s := t
+		s.report = p.reporter()
+		return &s
+	}
+}
+
+// cost is how long n octets take; n is at most maxPaid.
+func (s *throttle) cost(n int) time.Duration {
+	return time.Duration((uint64(n)*perSecond + s.rest) / s.rate)
+}
+
+// pay takes n octets out of the bucket.
+func (s *throttle) pay(now endpoint.Time, n int) {
+	d := s.cost(n)
+	s.rest = (uint64(n)*perSecond + s.rest) % s.rate
+	s.full = max(s.full, now).Add(d)
+}
+
+// credit is how many octets may pass now, at most maxPaid.
+func (s *throttle) credit(now endpoint.Time) int {
+	spare := s.depth
+	if s.full > now {
+		spare -= s.full.Sub(now)
+	}
+	if spare <= 0 {
+		return 0
+	}
+	// In floating point, for the product may need more than 64 bits; that it
+	// is a little off does not add up, because pay is exact.
+	return int(min(float64(spare)*float64(s.rate)/float64(perSecond), maxPaid))
+}
+
+func (s *throttle) run(p *Pipeline, now endpoint.Time, in, out *queue) endpoint.Time {
+	for !in.empty() && !out.full() {
+		want := min(s.piece, in.octets)
+		credit := s.credit(now)
+		if credit < want {
+			s.report.tellOnce(p, s.passed, 0)
+			// Two nanoseconds later, because cost and credit round down.
+			return max(s.full, now).Add(s.cost(want)-s.depth) + 2
+		}
+		for credit > 0 && !in.empty() && !out.full() {
+			it := in.take(credit)
+			n := len(it.chunk.Data)
+			credit -= n
+			s.passed += uint64(n)
+			s.pay(now, n)
+			out.push(it)
+		}
+	}
+	if in.finished() {
+		out.end(in.ending)
+	}
+	return endpoint.Never
+}
