@@ -78,6 +78,7 @@ func (s *Shard) finish(now endpoint.Time, f *flow) {
 	f.phase = lingering
 	f.syn = nil
 	s.dropWire(f)
+	f.dropPipelines()
 	s.givePlace(f)
 	s.counters.Closed++
 	if s.opt.Observer == nil {
@@ -143,6 +144,7 @@ func (s *Shard) remove(f *flow) {
 	list.remove(f)
 	s.wheel.stop(&f.timer)
 	s.dropWire(f)
+	f.dropPipelines()
 	s.givePlace(f)
 	for l := range f.legs {
 		leg := &f.legs[l]

@@ -46,6 +46,12 @@
 // reset or fallen silent (heed.go, close.go). When nothing but TIME-WAIT is
 // left, the connection is reported and lingers.
 //
+// Octets for which the rule has stream policies pass through a pipeline of
+// package stream (policies.go), which takes them out of one leg's receive
+// buffer as long as it has room, and from which the other leg is written. The
+// FIN follows the last octet out of it; a RST does not wait for anything. A
+// connection without such policies has no pipeline.
+//
 // Faults live at the edges: what delays a decided segment is the endpoint's
 // Config.Hold, one Config for each rule (profile.go); what happens to a
 // segment that arrives is the wire stage's (wire.go).

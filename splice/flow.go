@@ -48,6 +48,7 @@ type flow struct {
 	deadline endpoint.Time
 	timer    timer
 	wire     wireStage
+	pipes    *pipelines // nil unless the rule has stream policies
 
 	firstClose string // empty while nobody has closed
 	how        How

@@ -27,7 +27,7 @@ func (s *Shard) checkFlow(f *flow) error {
 	if f.dirty {
 		return nil // it has its turn at once
 	}
-	at := min(f.deadline, f.wire.next())
+	at := min(f.deadline, f.wire.next(), f.pipes.next())
 	for l := range f.legs {
 		leg := &f.legs[l]
 		ep := leg.ep
@@ -52,6 +52,12 @@ func (s *Shard) checkFlow(f *flow) error {
 		from, to := &f.legs[l], &f.legs[1-l]
 		open := to.ep != nil && !to.done() && !to.finPassed
 		if from.ep == nil || !open {
+			continue
+		}
+		if p := f.pipelineInto(endpoint.Leg(1 - l)); p != nil {
+			if err := checkPipeline(from, to, p); err != nil {
+				return fmt.Errorf("%v leg: %w", endpoint.Leg(l), err)
+			}
 			continue
 		}
 		if n := from.ep.Readable(); n > 0 && to.ep.WriteSpace() > 0 {

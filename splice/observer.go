@@ -66,6 +66,12 @@ type FaultEvent struct {
 	By time.Duration
 	N  int
 
+	// A stream policy (IsStream) does Stream, not Do, to the octets from
+	// Position on, and Fault counts the rule's policies.
+	IsStream bool
+	Stream   rules.Stream
+	Position uint64
+
 	// The segment, as it was before the fault. For a fault at a moment that
 	// concerns no segment, HasSegment is false and the rest is zero.
 	HasSegment bool

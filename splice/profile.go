@@ -16,8 +16,9 @@ var kindNames = [numKinds]string{rules.SYNACK: "syn-ack", rules.ACK: "ack", rule
 // profile is what one rule makes of the legs of its connections: made once,
 // shared by all of them.
 type profile struct {
-	rule string // its name, empty if no rule matched
-	legs [2]legProfile
+	rule   string // its name, empty if no rule matched
+	legs   [2]legProfile
+	*plans // nil unless it has stream policies
 }
 
 // legProfile is the profile of one leg.
@@ -78,6 +79,7 @@ func newProfile(base *endpoint.Config, r *rules.Rule) *profile {
 		return p
 	}
 	p.rule = r.Name
+	p.plans = planOf(r)
 	for _, f := range r.Faults {
 		p.legs[f.Leg].add(f, r.Name)
 	}

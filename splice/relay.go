@@ -4,8 +4,13 @@ import "tcpmitm/endpoint"
 
 // relay carries what has arrived on each leg over to the other.
 func (s *Shard) relay(now endpoint.Time, f *flow) {
-	for l := range f.legs {
-		s.carry(now, f, endpoint.Leg(l))
+	for i := range f.legs {
+		l := endpoint.Leg(i)
+		if p := s.pipelineTo(f, l.Other()); p != nil {
+			s.carryThrough(now, f, l, p)
+		} else {
+			s.carry(now, f, l)
+		}
 	}
 }
 

@@ -166,7 +166,7 @@ func (s *Shard) handleTimeout(now endpoint.Time, f *flow) {
 
 // arm sets the flow's timer to the earliest of its deadlines.
 func (s *Shard) arm(f *flow) {
-	at := min(f.deadline, f.wire.next())
+	at := min(f.deadline, f.wire.next(), f.pipes.next())
 	for l := range f.legs {
 		if ep := f.legs[l].ep; ep != nil {
 			at = min(at, ep.NextTimeout())

@@ -20,7 +20,8 @@ var allowed = map[string][]string{
 	"endpoint":    {},
 	"rules":       {},
 	"nfq":         {"endpoint"},
-	"splice":      {"endpoint", "rules"},
+	"stream":      {"endpoint", "rules"},
+	"splice":      {"endpoint", "rules", "stream"},
 	"config":      {"rules"},
 	"trace":       {"endpoint", "splice"},
 	"control":     {"endpoint", "rules", "splice"},
@@ -28,13 +29,14 @@ var allowed = map[string][]string{
 }
 
 // pure are the packages that may import the standard library only.
-var pure = []string{"endpoint", "rules"}
+var pure = []string{"endpoint", "rules", "stream"}
 
 // effectless are the packages without I/O, clock, randomness or goroutines of
 // their own, and what they therefore may not import.
 var effectless = map[string][]string{
 	"endpoint": {"net", "os", "log", "log/slog", "sync", "math/rand", "math/rand/v2", "crypto/rand", "syscall", "context"},
 	"rules":    {"net", "os", "log", "log/slog", "math/rand", "math/rand/v2", "crypto/rand", "syscall", "context"},
+	"stream":   {"net", "os", "log", "log/slog", "sync", "math/rand", "math/rand/v2", "crypto/rand", "syscall", "context"},
 }
 
 type listed struct {
