@@ -114,4 +114,9 @@ const (
 type IPHeader struct {
 	TTL  uint8 // hop limit; 0 means 64
 	DSCP uint8 // six bits (MUST-48)
+	// Corrupt, if not 0, is for fault injection: the bit of the TCP segment
+	// that is inverted after the checksum was made, the first being 1. Bits
+	// up to 160 are those of the header without options, later ones those of
+	// the payload; octets and bits count from the left.
+	Corrupt uint32
 }
