@@ -26,6 +26,9 @@ type side struct {
 	acks   bool // a segment with ACK was seen
 	closed bool // a FIN was seen
 	behind int  // segments of this side that wait for others to pass
+	// synACKs counts those of this side that no third segment of the handshake
+	// has answered.
+	synACKs uint8
 }
 
 // defaultMSS is what a peer sends at most to somebody who named no MSS
@@ -81,7 +84,7 @@ func (d *side) kindsOf(seg *endpoint.Segment, n int, back *side, opener bool) ki
 	switch {
 	case back.closed && seg.Ack == back.fin:
 		return k | kind(rules.LastACK)
-	case opener && seg.Seq == d.iss+1 && seg.Ack == back.iss+1 && d.nxt == d.iss+1 && back.nxt == back.iss+1:
+	case opener && back.synACKs > 0 && seg.Seq == d.iss+1 && d.nxt == seg.Seq && seg.Ack == back.iss+1 && back.nxt == seg.Ack:
 		// Also one that answers a SYN-ACK that was sent again.
 		return k | kind(rules.HandshakeACK)
 	case d.acks && seg.Ack == d.ack && seg.Window != d.window && seg.Seq == d.nxt && seg.Options.SACKBlocks == 0:
@@ -109,13 +112,19 @@ func (d *side) position(seq endpoint.Seq) uint64 {
 // nothing is believed: a stranger could send it.
 func (d *side) see(seg *endpoint.Segment, back *side, out bool) {
 	end := seg.End()
+	if seg.Len() == 0 && back.synACKs > 0 {
+		back.synACKs--
+	}
 	switch {
 	case seg.Flags.Has(endpoint.RST):
 		return
 	case seg.Flags.Has(endpoint.SYN):
-		// A SYN that is sent again on the tuple means nothing new.
+		// A SYN that is sent again means nothing new.
 		if !d.known || d.nxt == d.iss+1 && d.iss != seg.Seq {
 			d.begin(seg.Seq, &seg.Options)
+		}
+		if seg.Flags.Has(endpoint.ACK) && d.synACKs < maxSYNACKs {
+			d.synACKs++
 		}
 	case !d.known:
 		d.iss, d.nxt, d.known = seg.Seq-1, seg.Seq, true
@@ -143,6 +152,9 @@ func (d *side) see(seg *endpoint.Segment, back *side, out bool) {
 		d.ack, d.window, d.acks = seg.Ack, seg.Window, true
 	}
 }
+
+// maxSYNACKs is how many unanswered ones are counted.
+const maxSYNACKs = 16
 
 // begin takes the numbers of a SYN.
 func (d *side) begin(iss endpoint.Seq, o *endpoint.Options) {

@@ -72,7 +72,9 @@ func NewStage(p *Program, w *Wire, ordinal uint64) *Stage {
 // Synchronize tells the stage of a handshake that it has not seen (a SYN
 // cookie): the numbers of our SYN and the peer's on a leg.
 func (s *Stage) Synchronize(l endpoint.Leg, iss, irs endpoint.Seq, ours, theirs *endpoint.Options) {
-	s.sides[l][direction(true)].begin(iss, ours)
+	d := &s.sides[l][direction(true)]
+	d.begin(iss, ours)
+	d.synACKs = 1
 	s.sides[l][direction(false)].begin(irs, theirs)
 }
 

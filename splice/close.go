@@ -42,12 +42,13 @@ func (s *Shard) ownTimeout(now endpoint.Time, f *flow) {
 	switch {
 	case f.phase == lingering:
 		f.legs[0].aborted, f.legs[1].aborted = false, false
-	case f.syn == nil:
+	case f.syn == nil && f.phase != knocking:
 	case now < f.lastSYN.Add(synPatience):
 		f.deadline = f.lastSYN.Add(synPatience)
 	default:
 		// Nobody waits for the server's answer any more.
 		f.closed("client", ByTimeout)
+		f.phase = dialling
 		f.syn = nil
 		s.abort(now, f, endpoint.Server)
 	}
@@ -77,7 +78,7 @@ func (s *Shard) finish(now endpoint.Time, f *flow) {
 	}
 	f.phase = lingering
 	f.syn = nil
-	s.dropWire(f)
+	f.stage.Finish()
 	f.dropPipelines()
 	s.givePlace(f)
 	s.counters.Closed++
@@ -113,7 +114,7 @@ func (s *Shard) letGo(f *flow) bool {
 			f.legs[l].release()
 		}
 	}
-	if f.legs[0].ep != nil || f.legs[1].ep != nil || f.deadline != endpoint.Never {
+	if f.legs[0].ep != nil || f.legs[1].ep != nil || f.deadline != endpoint.Never || f.stage.Held() > 0 {
 		return false
 	}
 	s.remove(f)
@@ -143,7 +144,7 @@ func (s *Shard) remove(f *flow) {
 	f.gone = true
 	list.remove(f)
 	s.wheel.stop(&f.timer)
-	s.dropWire(f)
+	f.stage.Close()
 	f.dropPipelines()
 	s.givePlace(f)
 	for l := range f.legs {

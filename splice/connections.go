@@ -54,7 +54,7 @@ func (f *flow) status(now endpoint.Time) Connection {
 		leg, st := &f.legs[l], &c.Legs[l]
 		st.LegVerdict = f.verdict(now, endpoint.Leg(l))
 		st.State = leg.state()
-		if leg.ep == nil && f.syn != nil {
+		if leg.ep == nil && f.opening() {
 			st.State = endpoint.Listen // the SYN is held
 		}
 		st.Delivered = leg.delivered()

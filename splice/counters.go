@@ -9,7 +9,7 @@ type Counters struct {
 	HalfOpen  int   // of these, the ones whose handshakes are in progress
 	Lingering int   // connections that are over but for TIME-WAIT
 	Timers    int   // flows with an armed timer
-	InWire    int   // segments that a rule holds back on arrival
+	InWire    int   // segments that rules hold back
 	PoolInUse int64 // octets in buffers
 
 	// What there was.
@@ -31,7 +31,7 @@ func (s *Shard) Counters() Counters {
 	c := s.counters
 	c.Flows, c.Lingering = s.live.count, s.lingering.count
 	c.Timers = s.wheel.count
-	c.InWire = s.inWire
+	c.InWire, c.WireFull = s.wire.Segments, s.wire.Full
 	if p := s.opt.Endpoint.Pool; p != nil {
 		c.PoolInUse = p.InUse()
 	}

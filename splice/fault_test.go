@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"tcpmitm/endpoint"
+	"tcpmitm/faults"
 	"tcpmitm/rules"
 )
 
@@ -145,11 +146,11 @@ func TestArrivingACKsAreHeldEach(t *testing.T) {
 func TestWhatIsHeldIsBounded(t *testing.T) {
 	p := newPlaybook(t, Options{Rules: faulty(rules.Fault{Leg: rules.Client, In: true, On: rules.ACK, By: time.Minute})})
 	p.play(handshake)
-	for range 3 * maxHeldInFlow {
+	for range 3 * faults.MaxHeldSegments {
 		p.play(`client > . 1:1(0) ack 1`)
 	}
 	c := p.shard.Counters()
-	if c.InWire != maxHeldInFlow || c.WireFull != 2*maxHeldInFlow {
+	if c.InWire != faults.MaxHeldSegments || c.WireFull != 2*faults.MaxHeldSegments {
 		t.Errorf("%d held, %d not", c.InWire, c.WireFull)
 	}
 	p.play(`

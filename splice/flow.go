@@ -2,6 +2,7 @@ package splice
 
 import (
 	"tcpmitm/endpoint"
+	"tcpmitm/faults"
 	"tcpmitm/rules"
 )
 
@@ -9,10 +10,13 @@ import (
 type phase uint8
 
 const (
+	// knocking: the client's SYN has not come through the faults of its rule.
+	// No leg has an endpoint.
+	knocking phase = iota
 	// dialling: the server has not answered our SYN. Server first, the
 	// client's SYN is held meanwhile and the client leg has no endpoint;
 	// client first, the client is connected already.
-	dialling phase = iota
+	dialling
 	// answering: the client's handshake is in progress.
 	answering
 	// relaying: both are connected; bytes and FINs are carried.
@@ -39,6 +43,8 @@ type flow struct {
 	syn *endpoint.Segment
 	// lastSYN is when the client sent its SYN last.
 	lastSYN endpoint.Time
+	// after bounds the ISS of the server leg from below, unless it is nil.
+	after *endpoint.Seq
 	// mirror is the SYN-ACK of the server, or client first the SYN of the
 	// client: what the other leg's options are made from.
 	mirror endpoint.Options
@@ -47,8 +53,8 @@ type flow struct {
 	// deadline is the flow's own, beside those of its endpoints.
 	deadline endpoint.Time
 	timer    timer
-	wire     wireStage
-	pipes    *pipelines // nil unless the rule has stream policies
+	stage    *faults.Stage // nil if the rule has no faults on segments
+	pipes    *pipelines    // nil unless the rule has stream policies
 
 	firstClose string // empty while nobody has closed
 	how        How
@@ -147,3 +153,7 @@ func (l *leg) release() {
 		l.ep = nil
 	}
 }
+
+// opening tells that the client's SYN waits: for the faults of its rule, or
+// for the server.
+func (f *flow) opening() bool { return f.syn != nil || f.phase == knocking }

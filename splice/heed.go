@@ -15,7 +15,7 @@ func (s *Shard) settle(now endpoint.Time, f *flow) {
 	for l := range f.legs {
 		s.send(now, f, endpoint.Leg(l))
 	}
-	if f.phase != lingering && f.legs[0].done() && f.legs[1].done() && f.syn == nil {
+	if f.phase != lingering && f.legs[0].done() && f.legs[1].done() && f.syn == nil && f.phase != knocking {
 		s.conclude(now, f)
 	}
 	if f.phase == lingering && s.letGo(f) {

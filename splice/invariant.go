@@ -27,7 +27,7 @@ func (s *Shard) checkFlow(f *flow) error {
 	if f.dirty {
 		return nil // it has its turn at once
 	}
-	at := min(f.deadline, f.wire.next(), f.pipes.next())
+	at := min(f.deadline, f.stage.Next(), f.pipes.next())
 	for l := range f.legs {
 		leg := &f.legs[l]
 		ep := leg.ep

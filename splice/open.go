@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"tcpmitm/endpoint"
+	"tcpmitm/faults"
 	"tcpmitm/rules"
 )
 
@@ -36,15 +37,17 @@ func (s *Shard) handleSYN(now endpoint.Time, p *endpoint.Packet, key endpoint.Tu
 func (s *Shard) handleSYNOfFlow(now endpoint.Time, p *endpoint.Packet, f *flow, key endpoint.Tuple) endpoint.Verdict {
 	c, srv := &f.legs[endpoint.Client], &f.legs[endpoint.Server]
 	switch {
-	case f.syn != nil && p.Seq == f.syn.Seq:
+	case f.syn != nil && p.Seq == f.syn.Seq, f.phase == knocking && p.Seq == c.irs:
 		// The same SYN again: the client still waits.
-		s.counters.SegmentsIn[endpoint.Client]++
 		f.lastSYN = now
-		c.recordIn(now, &p.Segment)
-		if s.segments != nil {
-			s.observe(now, f, endpoint.Client, false, &p.Segment, endpoint.Listen, endpoint.ReasonNone, noteHeldAgain)
-		}
+		s.arrive(now, f, endpoint.Client, &p.Segment)
 		return endpoint.Take
+	case f.phase == knocking:
+		// It has given up, and the server has never heard of it.
+		f.closed("client", ByReset)
+		after := f.after
+		s.abandon(now, f)
+		return s.openNew(now, p, key, after)
 	case f.syn != nil:
 		// The client has given up and starts anew. So do we: the server is
 		// told by the SYN of the new connection.
@@ -108,28 +111,35 @@ func (s *Shard) openNew(now endpoint.Time, p *endpoint.Packet, key endpoint.Tupl
 		return endpoint.Take
 	}
 	s.addFlow(f, key, p.Tuple.Reverse())
-	f.lastSYN = now
+	f.lastSYN, f.after = now, after
+	f.phase, f.deadline = knocking, now.Add(synPatience)
 	f.legs[endpoint.Server].header = Header{DSCP: p.DSCP}
+	f.legs[endpoint.Client].irs = p.Seq
+	f.legs[endpoint.Client].last = endpoint.Listen
+	s.arrive(now, f, endpoint.Client, &p.Segment)
+	return endpoint.Take
+}
+
+// open lets the client's SYN in, once no fault keeps it: the server is
+// dialled, or client first the client answered.
+func (s *Shard) open(now endpoint.Time, f *flow, seg *endpoint.Segment) {
 	syn := endpoint.Segment{
-		Seq: p.Seq, Flags: p.Flags, ECN: p.Segment.ECN, Window: p.Window, Options: p.Options,
+		Seq: seg.Seq, Flags: seg.Flags, ECN: seg.ECN, Window: seg.Window, Options: seg.Options,
 	}
-	s.counters.SegmentsIn[endpoint.Client]++
 	if s.opt.Order == rules.ClientFirst {
+		f.deadline = endpoint.Never
 		s.answerAlone(now, f, &syn)
 	} else {
 		f.syn = &syn
-		f.deadline = now.Add(synPatience)
+		f.deadline = f.lastSYN.Add(synPatience)
 		f.phase = dialling
-		f.legs[endpoint.Client].irs = syn.Seq
-		f.legs[endpoint.Client].last = endpoint.Listen
 		f.legs[endpoint.Client].recordIn(now, &syn)
 		if s.segments != nil {
 			s.observe(now, f, endpoint.Client, false, &syn, endpoint.Listen, endpoint.ReasonNone, noteHeld)
 		}
-		s.dial(now, f, &syn.Options, asksECN(&syn), after)
+		s.dial(now, f, &syn.Options, asksECN(&syn), f.after)
 	}
 	s.markDirty(f)
-	return endpoint.Take
 }
 
 // What the observer is told of a SYN that is kept for later.
@@ -153,6 +163,7 @@ func (s *Shard) addFlow(f *flow, in, srv endpoint.Tuple) {
 	s.flows[c.in] = legRef{f, endpoint.Client}
 	s.flows[v.in] = legRef{f, endpoint.Server}
 	s.live.add(f)
+	f.stage = faults.NewStage(f.profile.program, &s.wire, f.ordinal)
 }
 
 // dial opens the server leg with options that mirror those of the client's

@@ -118,15 +118,6 @@ func tellsUnreachable(p *endpoint.Packet) bool {
 	return p.ICMP.Type == icmpv6Unreachable
 }
 
-// arrive lets a segment of a leg's peer in, unless a rule holds it back.
-func (s *Shard) arrive(now endpoint.Time, f *flow, l endpoint.Leg, seg *endpoint.Segment) {
-	s.counters.SegmentsIn[l]++
-	if f.profile.legs[l].anyIn && s.hold(now, f, l, seg) {
-		return
-	}
-	s.deliver(now, f, l, seg, "")
-}
-
 // deliver hands a segment to the endpoint of its leg.
 func (s *Shard) deliver(now endpoint.Time, f *flow, l endpoint.Leg, seg *endpoint.Segment, note string) {
 	leg := &f.legs[l]
@@ -146,6 +137,9 @@ func (s *Shard) deliver(now endpoint.Time, f *flow, l endpoint.Leg, seg *endpoin
 	leg.note()
 	if s.segments != nil {
 		s.observe(now, f, l, false, seg, before, why, note)
+	}
+	if f.stage != nil {
+		s.reach(now, f, l)
 	}
 }
 
@@ -178,6 +172,23 @@ func (l *leg) settleScale() {
 func (s *Shard) deliverWithoutEndpoint(now endpoint.Time, f *flow, l endpoint.Leg, seg *endpoint.Segment) endpoint.Reason {
 	leg := &f.legs[l]
 	switch {
+	case f.phase == knocking && l == endpoint.Client && isSYN(seg):
+		s.open(now, f, seg)
+		return endpoint.ReasonNone
+	case f.phase == knocking && l == endpoint.Client:
+		if seg.Flags.Has(endpoint.RST) && (seg.Seq == leg.irs || seg.Seq == leg.irs+1) {
+			f.closed("client", ByReset)
+			f.phase = dialling // nobody does any more: it is over
+			return endpoint.ReasonNone
+		}
+		return endpoint.ReasonBadAck
+	case f.syn != nil && l == endpoint.Client && isSYN(seg) && seg.Seq == f.syn.Seq:
+		// The same SYN again: the client still waits.
+		leg.recordIn(now, seg)
+		if s.segments != nil {
+			s.observe(now, f, l, false, seg, endpoint.Listen, endpoint.ReasonNone, noteHeldAgain)
+		}
+		return endpoint.ReasonNone
 	case f.syn != nil && l == endpoint.Client:
 		// The client gives up. Its RST is at its ISN or, for some, behind it.
 		if seg.Flags.Has(endpoint.RST) && (seg.Seq == f.syn.Seq || seg.Seq == f.syn.Seq+1) {

@@ -2,9 +2,9 @@ package splice
 
 import (
 	"sync/atomic"
-	"time"
 
 	"tcpmitm/endpoint"
+	"tcpmitm/faults"
 	"tcpmitm/rules"
 )
 
@@ -16,19 +16,19 @@ var kindNames = [numKinds]string{rules.SYNACK: "syn-ack", rules.ACK: "ack", rule
 // profile is what one rule makes of the legs of its connections: made once,
 // shared by all of them.
 type profile struct {
-	rule   string // its name, empty if no rule matched
-	legs   [2]legProfile
-	*plans // nil unless it has stream policies
+	rule string // its name, empty if no rule matched
+	legs [2]legProfile
+	// program is what happens to segments on the wire; nil is nothing.
+	program *faults.Program
+	*plans  // nil unless it has stream policies
 }
 
 // legProfile is the profile of one leg.
 type legProfile struct {
 	cfg endpoint.Config
-	// holdIn delays what arrives, in the wire stage.
-	holdIn [numKinds]time.Duration
-	// noteOut and noteIn say so to the observer; empty where nothing is held.
-	noteOut, noteIn [numKinds]string
-	anyIn, anyOut   bool
+	// noteOut tells the observer of what is held; empty where nothing is.
+	noteOut [numKinds]string
+	anyOut  bool
 }
 
 // profiles caches the profile of each rule of the present set.
@@ -79,6 +79,7 @@ func newProfile(base *endpoint.Config, r *rules.Rule) *profile {
 		return p
 	}
 	p.rule = r.Name
+	p.program = faults.Compile(r)
 	p.plans = planOf(r)
 	for _, f := range r.Faults {
 		p.legs[f.Leg].add(f, r.Name)
@@ -87,14 +88,10 @@ func newProfile(base *endpoint.Config, r *rules.Rule) *profile {
 }
 
 func (l *legProfile) add(f rules.Fault, rule string) {
-	if f.By <= 0 || f.Do != rules.Delay || int(f.On) >= numKinds || kindNames[f.On] == "" {
+	if f.By <= 0 || !faults.Decided(&f) {
 		return
 	}
 	note := kindNames[f.On] + " held " + f.By.String() + " by rule " + rule
-	if f.In {
-		l.holdIn[f.On], l.noteIn[f.On], l.anyIn = f.By, note, true
-		return
-	}
 	switch f.On {
 	case rules.SYNACK:
 		l.cfg.Hold.SYNACK = f.By

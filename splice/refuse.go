@@ -30,11 +30,7 @@ func (s *Shard) refuse(now endpoint.Time, f *flow) {
 // sendReset answers a segment of a flow's peer by a RST.
 func (s *Shard) sendReset(now endpoint.Time, f *flow, l endpoint.Leg, seg *endpoint.Segment) {
 	s.reply = resetOf(seg)
-	leg := &f.legs[l]
-	s.emit(l, &leg.out, leg.header, &s.reply)
-	if s.segments != nil {
-		s.observe(now, f, l, true, &s.reply, endpoint.Closed, endpoint.ReasonNone, "")
-	}
+	s.leave(now, f, l, &s.reply, endpoint.Closed)
 }
 
 // unreachable passes an ICMP error about our SYN on to the client: as the

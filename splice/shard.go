@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"tcpmitm/endpoint"
+	"tcpmitm/faults"
 )
 
 // Bounds of a shard, each in its unit.
@@ -41,7 +42,7 @@ type Shard struct {
 	profiles profiles
 	memory   decisions
 	cookies  cookieJar
-	inWire   int // segments that wire stages hold
+	wire     faults.Wire // what the stages of all flows share
 	draining bool
 	started  endpoint.Time // what timelines count from
 	counters Counters
@@ -57,6 +58,8 @@ type Shard struct {
 	segments Observer // who is told of segments; nil is nobody
 	reply    endpoint.Segment
 	event    SegmentEvent
+	fault    FaultEvent
+	host     stageHost
 
 	questions chan question
 	foreign   chan *foreignPacket
@@ -86,6 +89,7 @@ func NewShard(dev Device, opt Options) *Shard {
 		foreign:   make(chan *foreignPacket, mailboxSize),
 		stopped:   make(chan struct{}),
 	}
+	s.wire.Pool = opt.Endpoint.Pool
 	s.cookies.init(opt.Secret)
 	s.Watch(!opt.EndsOnly)
 	s.started = dev.Now()
@@ -166,7 +170,7 @@ func (s *Shard) handleTimeout(now endpoint.Time, f *flow) {
 
 // arm sets the flow's timer to the earliest of its deadlines.
 func (s *Shard) arm(f *flow) {
-	at := min(f.deadline, f.wire.next(), f.pipes.next())
+	at := min(f.deadline, f.stage.Next(), f.pipes.next())
 	for l := range f.legs {
 		if ep := f.legs[l].ep; ep != nil {
 			at = min(at, ep.NextTimeout())

@@ -115,9 +115,12 @@ func (j *cookieJar) mac(t *endpoint.Tuple, irs endpoint.Seq, mss int, count uint
 
 // canCookie tells whether a SYN can be answered statelessly: not if its
 // destination was translated, for the ACK will not tell to what, nor if a
-// rule holds the SYN-ACK, for that needs somebody to wait.
+// rule holds the SYN-ACK or does anything to it or to the SYN, for that needs
+// somebody to wait and to count.
 func (s *Shard) canCookie(p *endpoint.Packet, r *rules.Rule) bool {
-	return !p.Original.IsValid() && s.profileOf(r).legs[endpoint.Client].cfg.Hold.SYNACK == 0
+	q := s.profileOf(r)
+	return !p.Original.IsValid() && q.legs[endpoint.Client].cfg.Hold.SYNACK == 0 &&
+		!q.program.Touches(endpoint.Client, false, rules.SYN) && !q.program.Touches(endpoint.Client, true, rules.SYNACK)
 }
 
 // sendCookie answers a SYN without keeping anything of it.
@@ -250,6 +253,9 @@ func (s *Shard) answerCookie(now endpoint.Time, f *flow, iss endpoint.Seq, syn *
 			l.offeredScale = s.seg.Options.Has&endpoint.HasWindowScale != 0
 			l.offered = s.seg.Options.WindowScale
 			l.settleScale()
+			if f.stage != nil {
+				f.stage.Synchronize(endpoint.Client, iss, syn.Seq, &s.seg.Options, &syn.Options)
+			}
 		}
 	}
 	l.note()

@@ -1,6 +1,9 @@
 package splice
 
-import "tcpmitm/endpoint"
+import (
+	"tcpmitm/endpoint"
+	"tcpmitm/rules"
+)
 
 // send sends all that a leg's endpoint has to send.
 func (s *Shard) send(now endpoint.Time, f *flow, l endpoint.Leg) {
@@ -22,13 +25,27 @@ func (s *Shard) send(now endpoint.Time, f *flow, l endpoint.Leg) {
 			leg.offered = s.seg.Options.WindowScale
 			leg.settleScale()
 		}
-		leg.recordOut(now, &s.seg)
-		s.emit(l, &leg.out, leg.header, &s.seg)
-		if s.segments != nil {
-			s.observe(now, f, l, true, &s.seg, before, endpoint.ReasonNone, f.noteOut(l, &s.seg, before))
-		}
+		s.leave(now, f, l, &s.seg, before)
 	}
 	leg.note()
+	if f.stage != nil {
+		s.reach(now, f, l)
+	}
+}
+
+// depart sends a segment of a flow on to the leg's peer: it is on the wire
+// now. Note says what the stage did to it.
+func (s *Shard) depart(now endpoint.Time, f *flow, l endpoint.Leg, seg *endpoint.Segment, h Header, before endpoint.State, note string) {
+	leg := &f.legs[l]
+	leg.recordOut(now, seg)
+	s.emit(l, &leg.out, h, seg)
+	if s.segments == nil {
+		return
+	}
+	if note == "" {
+		note = f.noteOut(l, seg, before)
+	}
+	s.observe(now, f, l, true, seg, before, endpoint.ReasonNone, note)
 }
 
 // emit gives a segment to the device. What the device cannot take is lost,
@@ -60,3 +77,5 @@ func (f *flow) noteOut(l endpoint.Leg, seg *endpoint.Segment, before endpoint.St
 	}
 	return p.noteOut[k]
 }
+
+const kindACK = rules.ACK

@@ -2,123 +2,126 @@ package splice
 
 import (
 	"tcpmitm/endpoint"
+	"tcpmitm/faults"
 	"tcpmitm/rules"
 )
 
-// The wire stage stands between the kernel and the endpoints: what a rule
-// does to arriving segments is done here, and no endpoint knows of it.
-//
-// Bounds, in segments: beyond maxHeldInFlow, or maxHeldInShard in all flows
-// together, nothing more is held.
-const (
-	maxHeldInFlow  = 64
-	maxHeldInShard = 1 << 16
-)
-
-const kindACK = rules.ACK
-
-// heldSegment is a segment that has arrived and is kept back.
-type heldSegment struct {
-	due  endpoint.Time
-	leg  endpoint.Leg
-	kind rules.On
-	seg  endpoint.Segment
-	keep endpoint.Chunk // holds the payload
+// stageHost is who a flow's stage works for: the shard, and the flow that the
+// present call is about.
+type stageHost struct {
+	shard *Shard
+	flow  *flow
+	// before is the state of the leg before the endpoint emitted the segment
+	// that is on its way through the stage, if emitting is set.
+	before   endpoint.State
+	emitting bool
 }
 
-// wireStage is one flow's part of the stage.
-type wireStage struct {
-	held []heldSegment // in the order of arrival
-	// passed tells which kinds have been let through on each leg: a SYN-ACK
-	// or FIN is held once, and when the peer sends it again it is not.
-	passed [2][numKinds]bool
+// hostOf is the host for one call of a flow's stage.
+func (s *Shard) hostOf(f *flow) *stageHost {
+	s.host.shard, s.host.flow = s, f
+	return &s.host
 }
 
-// next is when the first of the held segments is due.
-func (w *wireStage) next() endpoint.Time {
-	at := endpoint.Never
-	for i := range w.held {
-		at = min(at, w.held[i].due)
+// Pass implements faults.Host.
+func (h *stageHost) Pass(now endpoint.Time, l endpoint.Leg, out bool, seg *endpoint.Segment, head endpoint.IPHeader, note string) {
+	s, f := h.shard, h.flow
+	if !out {
+		s.deliver(now, f, l, seg, note)
+		return
 	}
-	return at
+	before := f.legs[l].state()
+	if h.emitting {
+		before = h.before
+	}
+	s.depart(now, f, l, seg, head, before, note)
 }
 
-// hold keeps an arriving segment back if the leg's profile says so, and tells
-// whether it did.
-func (s *Shard) hold(now endpoint.Time, f *flow, l endpoint.Leg, seg *endpoint.Segment) bool {
-	ep := f.legs[l].ep
-	if ep == nil {
-		return false
+// Fired implements faults.Host.
+func (h *stageHost) Fired(now endpoint.Time, e *faults.Event) {
+	s, f := h.shard, h.flow
+	if e.Fault.Do == rules.Corrupt && !e.Out {
+		s.drop(endpoint.ReasonBadChecksum)
 	}
-	k, ok := kindOf(seg, ep.State())
-	if !ok {
-		return false
+	if s.opt.Observer == nil {
+		return
 	}
-	by := f.profile.legs[l].holdIn[k]
-	if by <= 0 {
-		return false
+	leg := &f.legs[e.Leg]
+	v := &s.fault
+	*v = FaultEvent{
+		At:         now,
+		Conn:       f.id,
+		Client:     f.clientAddr(),
+		Server:     f.serverAddr(),
+		Rule:       f.profile.rule,
+		Fault:      e.Index,
+		Text:       e.Text,
+		Leg:        e.Leg,
+		Out:        e.Out,
+		Do:         e.Fault.Do,
+		By:         e.By,
+		N:          e.N,
+		HasSegment: true,
+		Seq:        e.Seg.Seq,
+		Ack:        e.Seg.Ack,
+		ISS:        leg.iss,
+		IRS:        leg.irs,
+		Flags:      e.Seg.Flags,
+		Window:     e.Seg.Window,
+		Len:        e.Seg.PayloadLen(),
 	}
-	w := &f.wire
-	if k != kindACK {
-		if w.passed[l][k] {
-			return false
-		}
-		// The peer, without an answer, sends it again while the first one is
-		// held: that one stands for all.
-		for i := range w.held {
-			if w.held[i].leg == l && w.held[i].kind == k {
-				return true
-			}
-		}
+	if !e.Out && e.Seg.Flags.Has(endpoint.SYN) {
+		v.IRS = e.Seg.Seq // nobody has learnt it yet
 	}
-	if len(w.held) >= maxHeldInFlow || s.inWire >= maxHeldInShard {
-		s.counters.WireFull++
-		return false
+	s.opt.Observer.Fault(v)
+}
+
+// arrive lets a segment of a leg's peer in, past the faults of its rule.
+func (s *Shard) arrive(now endpoint.Time, f *flow, l endpoint.Leg, seg *endpoint.Segment) {
+	s.counters.SegmentsIn[l]++
+	if f.stage == nil {
+		s.deliver(now, f, l, seg, "")
+		return
 	}
-	s.keep(f, heldSegment{due: now.Add(by), leg: l, kind: k, seg: *seg})
 	s.markDirty(f)
-	return true
+	f.stage.Handle(now, l, false, seg, endpoint.IPHeader{}, s.hostOf(f))
 }
 
-// keep stores a segment beyond the call that brought it.
-func (s *Shard) keep(f *flow, h heldSegment) {
-	if n := len(h.seg.Payload); n > 0 {
-		switch {
-		case h.seg.Buffer != nil:
-			h.keep = endpoint.NewChunk(h.seg.Payload, h.seg.Buffer)
-		default:
-			h.seg.Payload = append([]byte(nil), h.seg.Payload...)
-		}
-	} else {
-		h.seg.Payload, h.seg.Buffer = nil, nil
+// leave lets a segment of ours out, past the faults of its rule; before is
+// the leg's state before it was decided.
+func (s *Shard) leave(now endpoint.Time, f *flow, l endpoint.Leg, seg *endpoint.Segment, before endpoint.State) {
+	if f.stage == nil {
+		s.depart(now, f, l, seg, f.legs[l].header, before, "")
+		return
 	}
-	f.wire.held = append(f.wire.held, h)
-	s.inWire++
+	h := s.hostOf(f)
+	h.before, h.emitting = before, true
+	f.stage.Handle(now, l, true, seg, f.legs[l].header, h)
+	h.emitting = false
 }
 
-// wireTimeout delivers the held segments that are due, in the order in which
-// they came.
+// reach tells the stage which moments a leg has come to.
+func (s *Shard) reach(now endpoint.Time, f *flow, l endpoint.Leg) {
+	leg := &f.legs[l]
+	st, h := leg.state(), s.hostOf(f)
+	if st < endpoint.Established {
+		return
+	}
+	f.stage.Reach(now, l, rules.Established, h)
+	if leg.record.firstByte != 0 {
+		f.stage.Reach(now, l, rules.FirstByte, h)
+	}
+	if st > endpoint.Established {
+		f.stage.Reach(now, l, rules.Closing, h)
+	}
+	if st == endpoint.FinWait2 || st == endpoint.CloseWait {
+		f.stage.Reach(now, l, rules.HalfClosed, h)
+	}
+}
+
+// wireTimeout lets out what the stage of a flow has held for long enough.
 func (s *Shard) wireTimeout(now endpoint.Time, f *flow) {
-	w := &f.wire
-	for i := 0; i < len(w.held); {
-		if w.held[i].due > now {
-			i++
-			continue
-		}
-		h := w.held[i]
-		w.held = append(w.held[:i], w.held[i+1:]...)
-		s.inWire--
-		w.passed[h.leg][h.kind] = true
-		s.deliver(now, f, h.leg, &h.seg, f.profile.legs[h.leg].noteIn[h.kind])
-		h.keep.Release()
+	if f.stage != nil {
+		f.stage.Release(now, s.hostOf(f))
 	}
-}
-
-// dropWire forgets what is held of a flow that is over.
-func (s *Shard) dropWire(f *flow) {
-	for i := range f.wire.held {
-		f.wire.held[i].keep.Release()
-	}
-	s.inWire -= len(f.wire.held)
-	f.wire.held = nil
 }

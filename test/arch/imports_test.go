@@ -20,8 +20,9 @@ var allowed = map[string][]string{
 	"endpoint":    {},
 	"rules":       {},
 	"nfq":         {"endpoint"},
+	"faults":      {"endpoint", "rules"},
 	"stream":      {"endpoint", "rules"},
-	"splice":      {"endpoint", "rules", "stream"},
+	"splice":      {"endpoint", "faults", "rules", "stream"},
 	"config":      {"rules"},
 	"trace":       {"endpoint", "splice"},
 	"control":     {"endpoint", "rules", "splice"},
@@ -29,12 +30,13 @@ var allowed = map[string][]string{
 }
 
 // pure are the packages that may import the standard library only.
-var pure = []string{"endpoint", "rules", "stream"}
+var pure = []string{"endpoint", "faults", "rules", "stream"}
 
 // effectless are the packages without I/O, clock, randomness or goroutines of
 // their own, and what they therefore may not import.
 var effectless = map[string][]string{
 	"endpoint": {"net", "os", "log", "log/slog", "sync", "math/rand", "math/rand/v2", "crypto/rand", "syscall", "context"},
+	"faults":   {"net", "os", "log", "log/slog", "sync", "math/rand", "math/rand/v2", "crypto/rand", "syscall", "context"},
 	"rules":    {"net", "os", "log", "log/slog", "math/rand", "math/rand/v2", "crypto/rand", "syscall", "context"},
 	"stream":   {"net", "os", "log", "log/slog", "sync", "math/rand", "math/rand/v2", "crypto/rand", "syscall", "context"},
 }
