@@ -85,6 +85,9 @@ func (o *output) segment(leg endpoint.Leg, t *endpoint.Tuple, h endpoint.IPHeade
 	}
 	// The field holds the sum of the pseudo-header, not its complement: the
 	// kernel adds the rest to it.
+	if h.Corrupt != 0 && v.gso == 0 {
+		return o.corrupt(leg, b, tcpAt, pseudo, h.Corrupt-1, s)
+	}
 	binary.BigEndian.PutUint16(b[tcpAt+checksumAt:], fold(pseudo))
 	n := o.load(1, s.Payload, s.Pieces)
 	return o.write(leg, len(b), n, length)
