@@ -110,6 +110,6 @@ func TestLostDataIsSentAgain(t *testing.T) {
 		+2
 		# a tail loss probe, then what was lost
 		server < P. 1701:3001(1300) ack 1
-		server < . 1301:2601(1300) ack 1
+		server < . 1301:1701(400) ack 1
 	`)
 }
