@@ -114,9 +114,14 @@ func (e *Endpoint) updateSendWindow(s *Segment) {
 	if s.Ack.Before(e.snd.una) {
 		return
 	}
-	if e.snd.wl1.Before(s.Seq) || e.snd.wl1 == s.Seq && e.snd.wl2.AtMost(s.Ack) {
+	// We depart from the RFC, which keeps the old SND.WND if text that was
+	// sent earlier brings the newer ACK (a hole that was filled), because then
+	// the window's right edge would move with SND.UNA to where the peer has
+	// never had it, and we would send what it has no room for. Linux does so
+	// too (tcp_may_update_window).
+	if e.snd.wl1.Before(s.Seq) || e.snd.wl1 == s.Seq && e.snd.wl2.AtMost(s.Ack) || s.Ack.After(e.snd.una) {
 		e.snd.wnd = int(s.Window) << e.snd.scale // MUST-1
-		e.snd.wl1, e.snd.wl2 = s.Seq, s.Ack
+		e.snd.wl1, e.snd.wl2 = maxSeq(e.snd.wl1, s.Seq), s.Ack
 		e.snd.maxWnd = max(e.snd.maxWnd, e.snd.wnd)
 	}
 }

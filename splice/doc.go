@@ -23,6 +23,7 @@
 //	for {
 //		wait for packets, at most until s.NextTimeout()
 //		for each packet of a burst: verdict = s.HandlePacket(now, packet)
+//		s.ReadMail()
 //		s.Transmit(now)
 //		s.HandleTimeouts(now)
 //		s.Transmit(now)

@@ -33,7 +33,7 @@ func (s *Shard) Run(ctx context.Context) error {
 			s.Shutdown(s.dev.Now())
 			return fmt.Errorf("splice: shard %d cannot receive packets any more: %w", s.opt.Index, err)
 		}
-		s.readMail()
+		s.ReadMail()
 		now := s.dev.Now()
 		s.Transmit(now)
 		s.HandleTimeouts(now)
@@ -52,9 +52,9 @@ func (s *Shard) patience() time.Duration {
 	return max(0, at.Sub(s.dev.Now()))
 }
 
-// readMail answers the questions and judges the packets of other shards that
+// ReadMail answers the questions and judges the packets of other shards that
 // have come so far.
-func (s *Shard) readMail() {
+func (s *Shard) ReadMail() {
 	for n := len(s.questions); n > 0; n-- {
 		q := <-s.questions
 		q.ask(s)

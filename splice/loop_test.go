@@ -161,7 +161,7 @@ func TestAPacketOfAnotherShardFindsItsFlow(t *testing.T) {
 	if v := shards[0].HandlePacket(now, syn("10.1.0.1:1001")); v != endpoint.Take {
 		t.Error("the SYN went on")
 	}
-	shards[1].readMail()
+	shards[1].ReadMail()
 	shards[1].Transmit(now)
 	if shards[0].live.count != 0 || shards[1].live.count != 1 || len(devs[1].out[endpoint.Server]) != 1 {
 		t.Fatal("the SYN did not reach its shard")
@@ -175,7 +175,7 @@ func TestAPacketOfAnotherShardFindsItsFlow(t *testing.T) {
 	if v := shards[0].HandlePacket(now, synack); v != endpoint.Take {
 		t.Error("the SYN-ACK went on")
 	}
-	shards[1].readMail()
+	shards[1].ReadMail()
 	shards[1].Transmit(now)
 	if len(devs[1].out[endpoint.Client]) != 1 {
 		t.Error("the client got no SYN-ACK")
@@ -186,7 +186,7 @@ func TestAPacketOfAnotherShardFindsItsFlow(t *testing.T) {
 	if v := shards[0].HandlePacket(now, stray); v != endpoint.Take {
 		t.Error("a stray packet of the other shard was accepted by this one as well")
 	}
-	shards[1].readMail()
+	shards[1].ReadMail()
 	if len(devs[1].packets[endpoint.Server]) != 1 {
 		t.Error("a stray packet was lost between the shards")
 	}
@@ -200,7 +200,7 @@ func TestAPacketOfAnotherShardFindsItsFlow(t *testing.T) {
 	if v := shards[0].HandlePacket(now, icmp); v != endpoint.Take || len(shards[1].foreign) != 1 {
 		t.Errorf("verdict %v, %d in the mailbox", v, len(shards[1].foreign))
 	}
-	shards[1].readMail()
+	shards[1].ReadMail()
 	if len(devs[1].packets[endpoint.Client]) != 1 {
 		t.Error("an ICMP error about a segment that is not ours was kept")
 	}
@@ -208,7 +208,7 @@ func TestAPacketOfAnotherShardFindsItsFlow(t *testing.T) {
 	if v := shards[0].HandlePacket(now, icmp); v != endpoint.Take {
 		t.Error("an ICMP error of the other shard was accepted by this one as well")
 	}
-	shards[1].readMail()
+	shards[1].ReadMail()
 	if len(devs[1].packets[endpoint.Client]) != 2 {
 		t.Error("an ICMP error about no flow was lost between the shards")
 	}
