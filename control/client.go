@@ -46,34 +46,48 @@ func (c *Client) Counters(ctx context.Context) (*Counters, error) {
 }
 
 func (c *Client) get(ctx context.Context, path string, into any) error {
-	// The host part of the address has no meaning on a unix socket.
-	q, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://tcpmitm"+path, nil)
+	a, err := c.ask(ctx, c.http, path)
 	if err != nil {
 		return err
-	}
-	a, err := c.http.Do(q)
-	switch {
-	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
-		return fmt.Errorf("nobody answers on %s: start tcpmitm, or name its socket with --socket", c.socket)
-	case errors.Is(err, fs.ErrPermission):
-		return fmt.Errorf("%s may not be opened: run as root, for example with sudo", c.socket)
-	case err != nil:
-		return fmt.Errorf("asking over %s: %w", c.socket, err)
 	}
 	defer a.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(a.Body, maxAnswerOctets))
 	if err != nil {
 		return fmt.Errorf("reading the answer of %s: %w", c.socket, err)
 	}
-	if a.StatusCode != http.StatusOK {
-		var f failure
-		if json.Unmarshal(body, &f) != nil || f.Error == "" {
-			f.Error = a.Status
-		}
-		return fmt.Errorf("%s answers: %s", c.socket, f.Error)
-	}
 	if err := json.Unmarshal(body, into); err != nil {
 		return fmt.Errorf("the answer of %s is not of this version of tcpmitm: %w", c.socket, err)
 	}
 	return nil
+}
+
+// ask sends a question and returns the answer, its body to be read and closed.
+// An answer that says what is wrong is an error.
+func (c *Client) ask(ctx context.Context, h *http.Client, path string) (*http.Response, error) {
+	// The host part of the address has no meaning on a unix socket.
+	q, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://tcpmitm"+path, nil)
+	if err != nil {
+		return nil, err
+	}
+	a, err := h.Do(q)
+	switch {
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
+		return nil, fmt.Errorf("nobody answers on %s: start tcpmitm, or name its socket with --socket", c.socket)
+	case errors.Is(err, fs.ErrPermission):
+		return nil, fmt.Errorf("%s may not be opened: run as root, for example with sudo", c.socket)
+	case err != nil:
+		return nil, fmt.Errorf("asking over %s: %w", c.socket, err)
+	case a.StatusCode == http.StatusOK:
+		return a, nil
+	}
+	defer a.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(a.Body, maxAnswerOctets))
+	if err != nil {
+		return nil, fmt.Errorf("reading the answer of %s: %w", c.socket, err)
+	}
+	var f failure
+	if json.Unmarshal(body, &f) != nil || f.Error == "" {
+		f.Error = a.Status
+	}
+	return nil, fmt.Errorf("%s answers: %s", c.socket, f.Error)
 }

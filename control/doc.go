@@ -7,5 +7,7 @@
 // splice.Shard.Do), so that an answer needs no lock on the data path.
 //
 //	GET /v1/connections   live connections, both legs; ?limit=N, ?all=true; see Connections
+//	GET /v1/events        what happens from now on, one JSON object a line (trace.Event);
+//	                      ?filter=TEXT (trace.ParseFilter), ?snap=N octets of payload
 //	GET /v1/counters      what there is and what was counted, see Counters
 package control

@@ -52,10 +52,15 @@ func Serve(l net.Listener, source *Source) *Server {
 	mux.HandleFunc("GET /v1/counters", func(w http.ResponseWriter, r *http.Request) {
 		answer(w, func() (any, error) { return source.counters() })
 	})
+	quit := make(chan struct{})
+	mux.HandleFunc("GET /v1/events", func(w http.ResponseWriter, r *http.Request) { source.serveEvents(w, r, quit) })
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		fail(w, http.StatusNotFound, errors.New("there are GET /v1/connections and GET /v1/counters"))
+		fail(w, http.StatusNotFound, errors.New("there are GET /v1/connections, GET /v1/counters and GET /v1/events"))
 	})
-	return serve(l, mux)
+	s := serve(l, mux)
+	// Streams have no end of their own.
+	s.http.RegisterOnShutdown(func() { close(quit) })
+	return s
 }
 
 func serve(l net.Listener, h http.Handler) *Server {

@@ -7,6 +7,7 @@ import (
 	"tcpmitm/endpoint"
 	"tcpmitm/rules"
 	"tcpmitm/splice"
+	"tcpmitm/trace"
 )
 
 // Source is where answers come from.
@@ -21,6 +22,11 @@ type Source struct {
 	Rules func() *rules.Set
 	// Lost tells what the trace could not show; nil is nothing.
 	Lost func() (segments, ends uint64)
+	// Tracer is the observer of all shards, and where events are read; nil is
+	// none.
+	Tracer *trace.Tracer
+
+	watchers watchers
 }
 
 // Edge is what the kernel's edge counts, in words of this package, so that it

@@ -6,9 +6,6 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
-
-	"tcpmitm/endpoint"
-	"tcpmitm/splice"
 )
 
 // The columns of the ladder, in characters:
@@ -28,46 +25,99 @@ const (
 	maxPictured = 4096
 )
 
-// ladder draws. It belongs to one goroutine.
-type ladder struct {
-	out    io.Writer
-	colour bool
-	conns  map[uint64]*drawn
-	order  []uint64 // of conns, oldest first
-	last   uint64   // the connection of the last line
+// LadderOptions say how a Ladder looks.
+type LadderOptions struct {
+	Colour bool
+	Hex    bool // with the octets of each segment, where they are known
+}
+
+// Ladder draws events as text. It belongs to one goroutine.
+type Ladder struct {
+	out   io.Writer
+	opt   LadderOptions
+	conns map[uint64]*drawn
+	order []uint64 // of conns, oldest first
+	last  uint64   // the connection of the last line
 }
 
 // drawn is what the ladder remembers of a connection.
 type drawn struct {
-	began, last endpoint.Time
-	state       [2]endpoint.State // as last shown
+	began, last int64     // nanoseconds
+	state       [2]string // as last shown
 }
 
-func newLadder(out io.Writer, colour bool) *ladder {
-	return &ladder{out: out, colour: colour, conns: map[uint64]*drawn{}}
+// NewLadder draws on out.
+func NewLadder(out io.Writer, opt LadderOptions) *Ladder {
+	return &Ladder{out: out, opt: opt, conns: map[uint64]*drawn{}}
+}
+
+// Draw draws one event.
+func (l *Ladder) Draw(e *Event) {
+	switch e.Type {
+	case TypeSegment:
+		l.segment(e)
+	case TypeFault:
+		l.fault(e)
+	case TypeClosed:
+		l.closed(e)
+	case TypeLost:
+		l.gap(lostText(e.Lost))
+	}
 }
 
 // segment draws one segment: its arrow, and below it what has to be said.
-func (l *ladder) segment(e *splice.SegmentEvent) {
+func (l *Ladder) segment(e *Event) {
 	d := l.of(e)
-	l.pause(d, e)
-	d.last = max(d.last, e.At)
-
-	var lines [][2]string // of the leg and of the state
 	state := ""
-	if e.After != d.state[e.Leg] {
-		state = e.After.SS()
-		d.state[e.Leg] = e.After
+	if leg := legIndex(e); e.State != nil && e.State.After != d.state[leg] {
+		state = e.State.After
+		d.state[leg] = state
 	}
-	lines = append(lines, [2]string{l.paint(legColour(e), arrow(e)), l.paint(bold, state)})
-	for _, line := range details(e) {
-		text := fitLeft(strings.Repeat(" ", 3)+line.text, legWidth)
-		lines = append(lines, [2]string{l.paint(line.colour, text), ""})
+	lines := []line{{arrow(e), segmentColour(e), state}}
+	for _, more := range details(e) {
+		lines = append(lines, line{fitLeft("   "+more.text, legWidth), more.colour, ""})
 	}
-	at := l.paint(dim, fmt.Sprintf("%*.6f", timeWidth, e.At.Sub(d.began).Seconds()))
-	for _, line := range lines {
-		leg, state := line[0], line[1]
-		if e.Leg == endpoint.Client {
+	l.lines(d, e, lines)
+	if l.opt.Hex {
+		l.octets(e)
+	}
+}
+
+// fault draws what a fault did: to a segment that goes no further, or not yet,
+// its arrow; of one that follows, only the remark.
+func (l *Ladder) fault(e *Event) {
+	d := l.of(e)
+	var lines []line
+	if e.Segment != nil {
+		switch endOf(e) {
+		case endLost:
+			lines = append(lines, line{arrow(e), red, ""})
+		case endHeld:
+			lines = append(lines, line{arrow(e), yellow, ""})
+		}
+	}
+	for _, text := range wrap("▲ "+faultText(e), legWidth-3) {
+		lines = append(lines, line{fitLeft("   "+text, legWidth), yellow, ""})
+	}
+	l.lines(d, e, lines)
+}
+
+// line is one line in a leg's column.
+type line struct {
+	text   string
+	colour colour
+	state  string
+}
+
+// lines prints lines in the column of an event's leg, the time before the
+// first.
+func (l *Ladder) lines(d *drawn, e *Event, lines []line) {
+	l.pause(d, e)
+	d.last = max(d.last, e.NS)
+	at := l.paint(dim, fmt.Sprintf("%*.6f", timeWidth, time.Duration(e.NS-d.began).Seconds()))
+	for _, n := range lines {
+		leg, state := l.paint(n.colour, n.text), l.paint(bold, n.state)
+		if legIndex(e) == 0 {
 			l.row(at, leg, state, "", "")
 		} else {
 			l.row(at, "", "", state, leg)
@@ -78,14 +128,14 @@ func (l *ladder) segment(e *splice.SegmentEvent) {
 
 // of returns what is remembered of an event's connection. A new one, and one
 // that other connections have interrupted, gets a heading.
-func (l *ladder) of(e *splice.SegmentEvent) *drawn {
+func (l *Ladder) of(e *Event) *drawn {
 	d, known := l.conns[e.Conn]
 	if !known {
 		if len(l.order) == maxPictured {
 			delete(l.conns, l.order[0])
 			l.order = l.order[1:]
 		}
-		d = &drawn{began: e.At, last: e.At}
+		d = &drawn{began: e.NS, last: e.NS}
 		l.conns[e.Conn] = d
 		l.order = append(l.order, e.Conn)
 	}
@@ -96,7 +146,7 @@ func (l *ladder) of(e *splice.SegmentEvent) *drawn {
 	return d
 }
 
-func (l *ladder) heading(e *splice.SegmentEvent, known bool) {
+func (l *Ladder) heading(e *Event, known bool) {
 	title := fmt.Sprintf("connection %d: %v -> %v", e.Conn, e.Client, e.Server)
 	if e.Rule != "" {
 		title += fmt.Sprintf(", rule %q", e.Rule)
@@ -117,44 +167,39 @@ func (l *ladder) heading(e *splice.SegmentEvent, known bool) {
 }
 
 // pause draws a long time in which nothing happened.
-func (l *ladder) pause(d *drawn, e *splice.SegmentEvent) {
-	if p := e.At.Sub(d.last); p >= longPause {
+func (l *Ladder) pause(d *drawn, e *Event) {
+	if p := time.Duration(e.NS - d.last); p >= longPause {
 		l.row("⋮", l.paint(dim, center(fmt.Sprintf("⋮  %.3f s pass  ⋮", p.Seconds()), legWidth)), "", "",
 			l.paint(dim, center("⋮", legWidth)))
 	}
 }
 
 // row prints one line. The cells fit their columns, or are shorter.
-func (l *ladder) row(at, client, clientState, serverState, server string) {
+func (l *Ladder) row(at, client, clientState, serverState, server string) {
 	bar, wall := l.paint(dim, "│"), l.paint(dim, "║")
 	l.print(fitRight(at, timeWidth) + " " + bar + fitLeft(client, legWidth) + " " + fitRight(clientState, stateWidth) +
 		" " + wall + " " + fitLeft(serverState, stateWidth) + " " + fitLeft(server, legWidth) + bar)
 }
 
-// closed draws the end of a connection.
-func (l *ladder) closed(s *splice.Summary) {
+// closed draws the end of a connection: the verdict.
+func (l *Ladder) closed(e *Event) {
 	l.last = 0
-	l.print(l.paint(bold, fmt.Sprintf("connection %d is over", s.Conn)) + " " + ending(s))
-}
-
-func ending(s *splice.Summary) string {
-	text := fmt.Sprintf("after %.3f s: %d octets to the server, %d to the client; closed first by %s (%s); client leg %s, server leg %s",
-		s.Duration.Seconds(), s.ToServer, s.ToClient, s.FirstClose, how(s.How), s.ClientState.SS(), s.ServerState.SS())
-	if s.Rule != "" {
-		text += fmt.Sprintf("; rule %q", s.Rule)
+	l.print(l.paint(bold, fmt.Sprintf("connection %d is over", e.Conn)) + " " + ending(e))
+	for i, v := range [...]*LegVerdict{&e.Verdict.Client, &e.Verdict.Server} {
+		name := [...]string{"client leg", "server leg"}[i]
+		l.print(fmt.Sprintf("  %s %s %-10s  %s", name, fitLeft(v.Code, 2), v.State, v.phases()))
 	}
-	return text
 }
 
 // gap tells that something is missing in the picture.
-func (l *ladder) gap(text string) {
+func (l *Ladder) gap(text string) {
 	l.last = 0
 	l.print(l.paint(red, "... "+text))
 }
 
 // print writes a line. That the reader of the picture is gone is no reason to
 // stop the gateway.
-func (l *ladder) print(line string) {
+func (l *Ladder) print(line string) {
 	_, _ = io.WriteString(l.out, strings.TrimRight(line, " ")+"\n")
 }
 
@@ -171,19 +216,19 @@ const (
 	cyan   colour = "36"
 )
 
-func (l *ladder) paint(c colour, text string) string {
-	if !l.colour || c == plain || text == "" {
+func (l *Ladder) paint(c colour, text string) string {
+	if !l.opt.Colour || c == plain || text == "" {
 		return text
 	}
 	return "\x1b[" + string(c) + "m" + text + "\x1b[0m"
 }
 
-// legColour tells the legs apart, and a RST from everything.
-func legColour(e *splice.SegmentEvent) colour {
+// segmentColour tells the legs apart, and a RST from everything.
+func segmentColour(e *Event) colour {
 	switch {
-	case e.Flags.Has(endpoint.RST), e.Reason != endpoint.ReasonNone:
+	case e.Segment.has("RST"), e.Reason != "":
 		return red
-	case e.Leg == endpoint.Client:
+	case legIndex(e) == 0:
 		return green
 	}
 	return cyan

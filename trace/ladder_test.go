@@ -75,14 +75,21 @@ func sample() (events []splice.SegmentEvent, end splice.Summary) {
 	return events, splice.Summary{
 		Conn: 1, Client: events[0].Client, Server: events[0].Server, Rule: "late goodbye",
 		Duration: at.Sub(events[0].At), ToServer: 78, ToClient: 65160, FirstClose: "server", How: splice.ByFIN,
-		ClientState: endpoint.TimeWait, ServerState: endpoint.LastAck,
+		ClientState: endpoint.TimeWait, ServerState: endpoint.LastAck, Legs: sampleLegs(),
+		Started: epoch.Add(time.Second),
 	}
 }
 
-func draw(colour bool, do func(l *ladder)) string {
+func draw(colour bool, do func(l *Ladder)) string {
 	var b bytes.Buffer
-	do(newLadder(&b, colour))
+	do(NewLadder(&b, LadderOptions{Colour: colour}))
 	return b.String()
+}
+
+func tellStory(l *Ladder) {
+	for _, e := range story() {
+		l.Draw(e)
+	}
 }
 
 func wantGolden(t *testing.T, file, got string) {
@@ -102,16 +109,10 @@ func wantGolden(t *testing.T, file, got string) {
 }
 
 func TestLadder(t *testing.T) {
-	got := draw(false, func(l *ladder) {
-		events, end := sample()
-		for i := range events {
-			l.segment(&events[i])
-		}
-		l.closed(&end)
-	})
+	got := draw(false, tellStory)
 	wantGolden(t, "testdata/ladder.txt", got)
 	for _, line := range strings.Split(got, "\n") {
-		if width(line) > 120 && !strings.HasPrefix(line, "connection") {
+		if width(line) > 120 && !strings.HasPrefix(line, "connection") && !strings.HasPrefix(line, "  ") {
 			t.Errorf("a line of %d columns: %s", width(line), line)
 		}
 	}
@@ -124,13 +125,7 @@ func TestLadder(t *testing.T) {
 func TestLadderColour(t *testing.T) {
 	both := [2]string{}
 	for i := range both {
-		both[i] = draw(i == 1, func(l *ladder) {
-			events, end := sample()
-			for i := range events {
-				l.segment(&events[i])
-			}
-			l.closed(&end)
-		})
+		both[i] = draw(i == 1, tellStory)
 	}
 	if !strings.Contains(both[1], "\x1b[1;33m") {
 		t.Error("the rule's note has no colour")
@@ -152,12 +147,12 @@ func TestLadderColour(t *testing.T) {
 
 // Lines of two connections that alternate are told apart.
 func TestLadderTwoConnections(t *testing.T) {
-	got := draw(false, func(l *ladder) {
+	got := draw(false, func(l *Ladder) {
 		events, _ := sample()
 		for _, e := range events[:2] {
-			l.segment(&e)
+			l.Draw(told(&e))
 			e.Conn, e.Rule = 2, ""
-			l.segment(&e)
+			l.Draw(told(&e))
 		}
 	})
 	var heads []string
@@ -178,11 +173,11 @@ func TestLadderTwoConnections(t *testing.T) {
 }
 
 func TestLadderForgets(t *testing.T) {
-	l := newLadder(&bytes.Buffer{}, false)
+	l := NewLadder(&bytes.Buffer{}, LadderOptions{})
 	events, _ := sample()
 	for n := range uint64(maxPictured + 100) {
 		events[0].Conn = n + 1
-		l.segment(&events[0])
+		l.Draw(told(&events[0]))
 	}
 	if len(l.conns) != maxPictured || len(l.order) != maxPictured {
 		t.Errorf("remembers %d connections, want %d", len(l.conns), maxPictured)

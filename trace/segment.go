@@ -5,64 +5,97 @@ import (
 	"strings"
 
 	"tcpmitm/endpoint"
-	"tcpmitm/splice"
+	"tcpmitm/rules"
 )
 
-var flagNames = [...]struct {
-	flag endpoint.Flags
-	name string
-}{
-	{endpoint.SYN, "SYN"}, {endpoint.FIN, "FIN"}, {endpoint.RST, "RST"}, {endpoint.PSH, "PSH"},
-	{endpoint.ACK, "ACK"}, {endpoint.URG, "URG"}, {endpoint.ECE, "ECE"}, {endpoint.CWR, "CWR"},
-}
-
-func flagText(f endpoint.Flags) string {
-	var names []string
-	for _, n := range flagNames {
-		if f.Has(n.flag) {
-			names = append(names, n.name)
-		}
+// legIndex is 0 for the client leg and 1 for the server leg.
+func legIndex(e *Event) int {
+	if e.Leg == endpoint.Server.String() {
+		return 1
 	}
-	if names == nil {
-		return "no flags"
-	}
-	return strings.Join(names, ",")
+	return 0
 }
 
 // toTheRight tells in which direction a segment's arrow points: the client is
 // on the left, the server on the right, and we are between.
-func toTheRight(e *splice.SegmentEvent) bool { return (e.Leg == endpoint.Client) != e.Out }
+func toTheRight(e *Event) bool { return (legIndex(e) == 0) != e.out() }
+
+// arrowEnd says where an arrow ends.
+type arrowEnd int
+
+const (
+	endThere    arrowEnd = iota // where it should
+	endLost                     // on the way
+	endHeld                     // on the way, for now
+	endNotDrawn                 // the segment follows as an event of its own
+)
+
+// endOf says how far the segment of an event gets.
+func endOf(e *Event) arrowEnd {
+	if e.Fault == nil {
+		return endThere
+	}
+	switch e.Fault.Do {
+	case rules.Lose.String(), rules.Ignore.String():
+		return endLost
+	case rules.Delay.String(), rules.Hold.String(), rules.Reorder.String():
+		return endHeld
+	}
+	return endNotDrawn
+}
 
 // arrow draws a segment over the whole width of a leg's column, its header
 // written on the shaft at the end where it starts.
-func arrow(e *splice.SegmentEvent) string {
+func arrow(e *Event) string {
 	text := header(e)
 	// The shaft takes its head, a dash at either end, and two blanks.
 	shaft := max(1, legWidth-width(text)-4)
-	if toTheRight(e) {
+	right := toTheRight(e)
+	switch endOf(e) {
+	case endLost:
+		if n := max(1, shaft*2/3); right {
+			return fitLeft("─ "+text+" "+strings.Repeat("─", n)+"✗", legWidth)
+		} else {
+			return fitRight("✗"+strings.Repeat("─", n)+" "+text+" ─", legWidth)
+		}
+	case endHeld:
+		if n := max(1, shaft*2/3); right {
+			return fitLeft("─ "+text+" "+strings.Repeat("╌", n)+"○", legWidth)
+		} else {
+			return fitRight("○"+strings.Repeat("╌", n)+" "+text+" ─", legWidth)
+		}
+	}
+	if right {
 		return "─ " + text + " " + strings.Repeat("─", shaft) + "▶"
 	}
 	return "◀" + strings.Repeat("─", shaft) + " " + text + " ─"
 }
 
-// header gives the fields of a segment, numbers relative to those of the SYNs.
-// What does not fit is left out from the end, where it matters least.
-func header(e *splice.SegmentEvent) string {
-	from, to := e.IRS, e.ISS // of what arrives
-	if e.Out {
-		from, to = e.ISS, e.IRS
+// fields are what a segment's header says, with relative numbers, the most
+// important first.
+func fields(e *Event) []string {
+	s := e.Segment
+	flags := "no flags"
+	if len(s.Flags) > 0 {
+		flags = strings.Join(s.Flags, ",")
 	}
-	// Unsigned, because a leg may carry more than 2 GiB.
-	parts := []string{flagText(e.Flags), fmt.Sprintf("seq %d", uint32(e.Seq-from))}
-	if e.Flags.Has(endpoint.ACK) {
-		parts = append(parts, fmt.Sprintf("ack %d", uint32(e.Ack-to)))
+	parts := []string{flags, fmt.Sprintf("seq %d", s.RelativeSeq)}
+	if s.has("ACK") {
+		parts = append(parts, fmt.Sprintf("ack %d", s.RelativeAck))
 	}
-	if e.Len > 0 {
-		parts = append(parts, fmt.Sprintf("len %d", e.Len))
+	if s.Len > 0 {
+		parts = append(parts, fmt.Sprintf("len %d", s.Len))
 	}
-	if !e.Flags.Has(endpoint.RST) {
-		parts = append(parts, fmt.Sprintf("win %d", uint64(e.Window)<<e.Scale))
+	if !s.has("RST") && e.Fault == nil {
+		parts = append(parts, fmt.Sprintf("win %d", s.Window))
 	}
+	return parts
+}
+
+// header gives the fields of a segment. What does not fit is left out from the
+// end, where it matters least.
+func header(e *Event) string {
+	parts := fields(e)
 	for len(parts) > 2 && width(strings.Join(parts, " ")) > legWidth-5 {
 		parts = parts[:len(parts)-1]
 	}
@@ -78,52 +111,78 @@ type detail struct {
 
 // details says what an arrow cannot: initial numbers and options of a SYN,
 // what a rule has done, why a segment had no effect.
-func details(e *splice.SegmentEvent) []detail {
+func details(e *Event) []detail {
 	var out []detail
 	add := func(c colour, text string) {
 		for _, line := range wrap(text, legWidth-3) {
 			out = append(out, detail{line, c})
 		}
 	}
-	if e.Flags.Has(endpoint.SYN) {
-		add(bold, fmt.Sprintf("ISN %d", uint32(e.Seq))+options(&e.Options))
+	if e.Segment.has("SYN") {
+		add(bold, fmt.Sprintf("ISN %d", e.Segment.Seq)+e.Segment.Options.text())
 	}
-	if n := e.Options.SACKBlocks; n > 0 {
-		base := e.ISS
-		if e.Out {
-			base = e.IRS
-		}
-		var blocks strings.Builder
-		for _, r := range e.Options.SACK[:n] {
-			fmt.Fprintf(&blocks, " %d-%d", uint32(r.Start-base), uint32(r.End-base))
-		}
-		add(plain, "sack"+blocks.String())
+	if text := e.Segment.Options.sack(); text != "" {
+		add(plain, text)
+	}
+	if e.Segment.Again {
+		add(plain, "↻ sent before")
 	}
 	if e.Note != "" {
 		add(yellow, "▲ "+e.Note)
 	}
-	if e.Reason != endpoint.ReasonNone {
-		add(red, "✗ no effect: "+e.Reason.String())
+	if e.Reason != "" {
+		add(red, "✗ no effect: "+e.Reason)
 	}
 	return out
 }
 
-// options lists what a SYN offers.
-func options(o *endpoint.Options) string {
+// text lists what a SYN offers.
+func (o *SegmentOptions) text() string {
 	var s strings.Builder
-	if o.Has&endpoint.HasMSS != 0 {
-		fmt.Fprintf(&s, " mss %d", o.MSS)
+	if o == nil {
+		return ""
 	}
-	if o.Has&endpoint.HasWindowScale != 0 {
-		fmt.Fprintf(&s, " ws %d", o.WindowScale)
+	if o.MSS != nil {
+		fmt.Fprintf(&s, " mss %d", *o.MSS)
 	}
-	if o.Has&endpoint.HasSACKPermitted != 0 {
+	if o.WindowScale != nil {
+		fmt.Fprintf(&s, " ws %d", *o.WindowScale)
+	}
+	if o.SACKPermitted {
 		s.WriteString(" sack")
 	}
-	if o.Has&endpoint.HasTimestamps != 0 {
+	if o.TSVal != nil {
 		s.WriteString(" ts")
 	}
 	return s.String()
+}
+
+// sack lists the blocks of a SACK option.
+func (o *SegmentOptions) sack() string {
+	if o == nil || len(o.SACK) == 0 {
+		return ""
+	}
+	var s strings.Builder
+	s.WriteString("sack")
+	for _, b := range o.SACK {
+		fmt.Fprintf(&s, " %d-%d", b[0], b[1])
+	}
+	return s.String()
+}
+
+// faultText says what a fault did, and whose it is.
+func faultText(e *Event) string {
+	did := e.Fault.Do
+	switch endOf(e) {
+	case endLost:
+		did = "lost"
+	case endHeld:
+		did = "held back"
+	}
+	if e.Fault.By != nil {
+		did += " for " + pretty(*e.Fault.By)
+	}
+	return fmt.Sprintf("%s by rule %q: %s", did, e.Rule, e.Fault.Text)
 }
 
 // wrap breaks a text at blanks into lines of at most w columns; a longer word

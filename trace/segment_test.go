@@ -19,7 +19,7 @@ func TestArrowFits(t *testing.T) {
 				{Flags: 0xff, Seq: 4294967295, Ack: 4294967295, Len: 65531, Window: 65535, Scale: 14},
 			} {
 				e.Leg, e.Out = leg, out
-				got := arrow(&e)
+				got := arrow(told(&e))
 				if width(got) != legWidth {
 					t.Errorf("%q has %d columns, want %d", got, width(got), legWidth)
 				}
@@ -42,7 +42,7 @@ func TestHeader(t *testing.T) {
 		{splice.SegmentEvent{Out: true, Flags: endpoint.ACK, Seq: 12, ISS: 2, Ack: 5, IRS: 4294967290, Len: 7}, "ACK seq 10 ack 11 len 7 win 0"},
 		{splice.SegmentEvent{Flags: endpoint.RST | endpoint.ACK, Ack: 1}, "RST,ACK seq 0 ack 1"},
 	} {
-		if got := header(&v.e); got != v.want {
+		if got := header(told(&v.e)); got != v.want {
 			t.Errorf("got %q, want %q", got, v.want)
 		}
 	}

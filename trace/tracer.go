@@ -3,11 +3,11 @@ package trace
 import (
 	"bufio"
 	"context"
-	"fmt"
 	"io"
 	"log/slog"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"tcpmitm/splice"
 )
@@ -29,25 +29,27 @@ type Options struct {
 	Ladder io.Writer
 	// Colour is set if Ladder is a terminal.
 	Colour bool
+	// Full makes the log say all that there is to say of an end: for machines.
+	Full bool
+	// Epoch is the wall clock's reading at the shards' time 0.
+	Epoch time.Time
 }
 
 // Tracer is an Observer that any number of shards may share.
 type Tracer struct {
 	opt      Options
-	pictures chan picture
+	pictures chan record
 	closed   chan splice.Summary
-	lost     atomic.Uint64 // events that the ladder does not show
+	undrawn  atomic.Uint64 // events that the ladder does not show
+	lost     atomic.Uint64 // events that a tap does not tell
 	unlogged atomic.Uint64 // connections whose end was not logged
+
+	taps atomic.Pointer[[]*Tap]
+	mu   sync.Mutex // of who changes taps
 
 	stop sync.Once
 	quit chan struct{}
 	done chan struct{}
-}
-
-// picture is one thing that the ladder shows: a segment or a connection's end.
-type picture struct {
-	segment splice.SegmentEvent
-	closed  *splice.Summary
 }
 
 var _ splice.Observer = (*Tracer)(nil)
@@ -61,7 +63,7 @@ func New(opt Options) *Tracer {
 		done:   make(chan struct{}),
 	}
 	if opt.Ladder != nil {
-		t.pictures = make(chan picture, maxSegments)
+		t.pictures = make(chan record, maxSegments)
 	}
 	go t.run()
 	return t
@@ -72,30 +74,38 @@ func (t *Tracer) Draws() bool { return t.pictures != nil }
 
 // Segment implements splice.Observer.
 func (t *Tracer) Segment(e *splice.SegmentEvent) {
+	for _, p := range t.loadTaps() {
+		p.segment(e)
+	}
 	if t.pictures == nil {
 		return
 	}
-	select {
-	case t.pictures <- picture{segment: *e}:
-	default:
-		t.lost.Add(1)
-	}
+	r := record{segment: *e}
+	r.segment.Segment = nil
+	t.draw(r)
 }
 
-// Fault implements splice.Observer. What a fault lets through is drawn as a
-// segment with a note.
-func (t *Tracer) Fault(*splice.FaultEvent) {}
+// Fault implements splice.Observer.
+func (t *Tracer) Fault(e *splice.FaultEvent) {
+	for _, p := range t.loadTaps() {
+		p.fault(e)
+	}
+	if t.pictures != nil {
+		c := *e
+		t.draw(record{fault: &c})
+	}
+}
 
 // Closed implements splice.Observer. Where there is a ladder, the end is logged
 // when it is drawn, so that the two are in one order.
 func (t *Tracer) Closed(s *splice.Summary) {
+	for _, p := range t.loadTaps() {
+		p.closed(s)
+	}
 	if t.pictures != nil {
 		c := *s
-		select {
-		case t.pictures <- picture{closed: &c}:
+		if t.draw(record{closed: &c}) {
 			return
-		default:
-			t.lost.Add(1)
 		}
 	}
 	select {
@@ -105,9 +115,25 @@ func (t *Tracer) Closed(s *splice.Summary) {
 	}
 }
 
+// draw queues something for the ladder, and tells whether there was room.
+func (t *Tracer) draw(r record) bool {
+	select {
+	case t.pictures <- r:
+		return true
+	default:
+		t.undrawn.Add(1)
+		return false
+	}
+}
+
+// now is the wall clock, for what has no time of a shard's.
+func (t *Tracer) now() time.Time { return time.Now() }
+
 // Lost is how many segments and how many ends of connections were not shown
 // because they came faster than they could be written.
-func (t *Tracer) Lost() (segments, ends uint64) { return t.lost.Load(), t.unlogged.Load() }
+func (t *Tracer) Lost() (segments, ends uint64) {
+	return t.undrawn.Load() + t.lost.Load(), t.unlogged.Load()
+}
 
 // Close writes what has been told so far and ends the Tracer. Shards must not
 // tell it anything afterwards.
@@ -141,35 +167,34 @@ func (t *Tracer) run() {
 // writer is what only the writing goroutine has.
 type writer struct {
 	tracer         *Tracer
-	ladder         *ladder
+	scribe         scribe
+	ladder         *Ladder
 	out            *bufio.Writer // the ladder's
 	unsaid         int           // pictures since confess
 	lost, unlogged uint64        // as printed
 }
 
 func newWriter(t *Tracer) *writer {
-	w := &writer{tracer: t}
+	w := &writer{tracer: t, scribe: scribe{t.opt.Epoch}}
 	if t.opt.Ladder != nil {
 		w.out = bufio.NewWriterSize(t.opt.Ladder, ladderBuffer)
-		w.ladder = newLadder(w.out, t.opt.Colour)
+		w.ladder = NewLadder(w.out, LadderOptions{Colour: t.opt.Colour})
 	}
 	return w
 }
 
-func (w *writer) picture(p *picture) {
+func (w *writer) picture(r *record) {
 	w.unsaid++
-	if p.closed == nil {
-		w.ladder.segment(&p.segment)
-		return
+	w.ladder.Draw(w.scribe.event(r))
+	if r.closed != nil {
+		w.flush()
+		w.end(r.closed)
 	}
-	w.ladder.closed(p.closed)
-	w.flush()
-	w.end(p.closed)
 }
 
 func (w *writer) end(s *splice.Summary) {
-	if w.tracer.opt.Logger != nil {
-		w.tracer.opt.Logger.LogAttrs(context.Background(), slog.LevelInfo, "connection closed", endAttrs(s)...)
+	if t := w.tracer; t.opt.Logger != nil {
+		t.opt.Logger.LogAttrs(context.Background(), slog.LevelInfo, "connection closed", endAttrs(s, t.opt.Full)...)
 	}
 }
 
@@ -188,9 +213,9 @@ func (w *writer) rest() {
 
 // confess tells of what was lost since it last did, and shows all so far.
 func (w *writer) confess() {
-	lost, unlogged := w.tracer.Lost()
+	lost, unlogged := w.tracer.undrawn.Load(), w.tracer.unlogged.Load()
 	if n := lost - w.lost; n > 0 && w.ladder != nil {
-		w.ladder.gap(fmt.Sprintf("%d segments are not shown: they came faster than they could be written", n))
+		w.ladder.Draw(&Event{Type: TypeLost, Lost: n})
 	}
 	if n := unlogged - w.unlogged; n > 0 && w.tracer.opt.Logger != nil {
 		w.tracer.opt.Logger.Warn("connections ended faster than they could be logged", "not_logged", n)

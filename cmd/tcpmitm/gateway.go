@@ -202,7 +202,7 @@ func (g *gateway) launch(tracer *trace.Tracer) (*control.Source, error) {
 		return nil
 	})
 	return &control.Source{
-		Shards: g.shards, Version: version, Started: time.Now(), Rules: g.rules.Load, Lost: tracer.Lost,
+		Shards: g.shards, Version: version, Started: time.Now(), Rules: g.rules.Load, Lost: tracer.Lost, Tracer: tracer,
 		Edge: func(shard int) control.Edge { return edgeOf(g.ports[shard]) },
 	}, nil
 }

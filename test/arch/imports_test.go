@@ -24,8 +24,8 @@ var allowed = map[string][]string{
 	"stream":      {"endpoint", "rules"},
 	"splice":      {"endpoint", "faults", "rules", "stream"},
 	"config":      {"rules"},
-	"trace":       {"endpoint", "splice"},
-	"control":     {"endpoint", "rules", "splice"},
+	"trace":       {"endpoint", "rules", "splice"},
+	"control":     {"endpoint", "rules", "splice", "trace"},
 	"cmd/tcpmitm": {"*"},
 }
 

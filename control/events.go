@@ -1,0 +1,149 @@
+package control
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+
+	"tcpmitm/splice"
+	"tcpmitm/trace"
+)
+
+// maxSnap is how many octets of one segment a reader can ask for.
+const maxSnap = 65535
+
+// watchers counts who reads segments. While nobody does, no shard tells of
+// any.
+type watchers struct {
+	mu sync.Mutex
+	n  int
+}
+
+// watch makes the shards tell of segments until the returned function is
+// called.
+func (s *Source) watch() (stop func(), err error) {
+	w := &s.watchers
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.n == 0 {
+		if err := s.tell(true); err != nil {
+			// Those that were reached would tell nobody.
+			_ = s.tell(false)
+			return nil, err
+		}
+	}
+	w.n++
+	return s.unwatch, nil
+}
+
+func (s *Source) unwatch() {
+	w := &s.watchers
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.n--; w.n == 0 {
+		_ = s.tell(false) // a shard that has stopped tells nothing anyway
+	}
+}
+
+// busyPause is how long a shard with too many questions is left alone.
+const busyPause = time.Millisecond
+
+// maxAsked bounds how often such a shard is asked again.
+const maxAsked = 1000
+
+// tell says to all shards whether somebody reads.
+func (s *Source) tell(on bool) error {
+	if s.Tracer.Draws() {
+		return nil // the run's own ladder wants all segments, always
+	}
+	var errs []error
+	for _, shard := range s.Shards {
+		err := splice.ErrBusy
+		for n := 0; n < maxAsked && errors.Is(err, splice.ErrBusy); n++ {
+			if n > 0 {
+				time.Sleep(busyPause)
+			}
+			err = shard.Do(func(sh *splice.Shard) { sh.Watch(on) })
+		}
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+// serveEvents answers GET /v1/events: one JSON object a line, without end.
+func (s *Source) serveEvents(w http.ResponseWriter, r *http.Request, quit <-chan struct{}) {
+	filter, err := trace.ParseFilter(r.URL.Query().Get("filter"))
+	if err != nil {
+		fail(w, http.StatusBadRequest, err)
+		return
+	}
+	snap, err := snapOf(r)
+	if err != nil {
+		fail(w, http.StatusBadRequest, err)
+		return
+	}
+	if s.Tracer == nil {
+		fail(w, http.StatusServiceUnavailable, errors.New("this run has no events"))
+		return
+	}
+	tap, err := s.Tracer.Subscribe(filter, snap)
+	if err != nil {
+		fail(w, http.StatusServiceUnavailable, err)
+		return
+	}
+	defer tap.Close()
+	stop, err := s.watch()
+	if err != nil {
+		fail(w, http.StatusServiceUnavailable, err)
+		return
+	}
+	defer stop()
+	stream(w, r, tap, quit)
+}
+
+// snapOf reads ?snap=.
+func snapOf(r *http.Request) (int, error) {
+	text := r.URL.Query().Get("snap")
+	if text == "" {
+		return 0, nil
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 0 || n > maxSnap {
+		return 0, fmt.Errorf("snap must be a number of octets from 0 to %d", maxSnap)
+	}
+	return n, nil
+}
+
+// stream writes events until the reader hangs up, the tracer ends, or quit is
+// closed. A reader may stand still for as long as it likes (Ctrl-Z): it loses
+// events, and nobody waits for it.
+func stream(w http.ResponseWriter, r *http.Request, tap *trace.Tap, quit <-chan struct{}) {
+	c := http.NewResponseController(w)
+	// The limits are for questions with an end.
+	_ = c.SetReadDeadline(time.Time{})
+	_ = c.SetWriteDeadline(time.Time{})
+	w.Header().Set("Content-Type", "application/x-ndjson")
+	w.WriteHeader(http.StatusOK)
+	if c.Flush() != nil {
+		return
+	}
+	ctx, cancel := contextUntil(r.Context(), quit)
+	defer cancel()
+	enc := json.NewEncoder(w)
+	for {
+		e, err := tap.Next(ctx)
+		if err != nil {
+			return
+		}
+		if enc.Encode(e) != nil {
+			return
+		}
+		if !tap.Waiting() && c.Flush() != nil {
+			return
+		}
+	}
+}
