@@ -22,3 +22,7 @@ func readEpoch() (time.Time, endpoint.Time) {
 }
 
 func now() endpoint.Time { return epochMonotonic + endpoint.Time(time.Since(epoch)) }
+
+// Epoch is the wall clock's reading at time 0 of the clock that stamps
+// packets.
+func Epoch() time.Time { return epoch.Round(0).Add(-time.Duration(epochMonotonic)) }

@@ -45,6 +45,12 @@ func (s *Shard) observe(now endpoint.Time, f *flow, l endpoint.Leg, out bool, se
 	e.Segment = nil
 }
 
+// ByRule tells that the segment's note is about what a rule did to it, and not
+// about the order of the handshakes.
+func (e *SegmentEvent) ByRule() bool {
+	return e.Note != "" && e.Note != noteHeld && e.Note != noteHeldAgain
+}
+
 // Watch tells whether the shard's observer is to be told of segments from now
 // on. It belongs to the shard's goroutine: ask with Do.
 func (s *Shard) Watch(on bool) {

@@ -34,6 +34,7 @@ type Event struct {
 	Segment *Segment `json:"segment,omitempty"`
 	State   *State   `json:"state,omitempty"`
 	Note    string   `json:"note,omitempty"`
+	ByRule  bool     `json:"by_rule,omitempty"` // the note is about what a rule did
 	Reason  string   `json:"no_effect,omitempty"`
 	Fault   *Fault   `json:"fault,omitempty"`
 	Verdict *Verdict `json:"verdict,omitempty"`
@@ -103,6 +104,11 @@ func (s *Segment) has(flag string) bool {
 	return false
 }
 
+// Begins tells the first segment of a connection: the client's SYN.
+func (e *Event) Begins() bool {
+	return e.Segment != nil && e.Leg == endpoint.Client.String() && !e.out() && e.Segment.has("SYN") && !e.Segment.Again
+}
+
 // out tells that tcpmitm sent, or was to send, the segment of an event.
 func (e *Event) out() bool { return e.Dir == dirOut }
 
@@ -129,7 +135,7 @@ func (w *scribe) at(e *Event, at endpoint.Time) {
 func (w *scribe) segment(s *splice.SegmentEvent) *Event {
 	e := &Event{
 		Type: TypeSegment, Conn: s.Conn, Client: s.Client, Server: s.Server, Rule: s.Rule,
-		Leg: s.Leg.String(), Dir: direction(s.Out), Note: s.Note,
+		Leg: s.Leg.String(), Dir: direction(s.Out), Note: s.Note, ByRule: s.ByRule(),
 		State: &State{s.Before.SS(), s.After.SS()},
 		Segment: &Segment{
 			Flags: flagNames(s.Flags), Seq: uint32(s.Seq), Ack: uint32(s.Ack), Len: s.Len,

@@ -89,7 +89,7 @@ func (f *Filter) match(s *subject) bool { return f == nil || f.root(s) }
 
 func (f *Filter) segment(e *splice.SegmentEvent) bool {
 	return f == nil || f.root(&subject{
-		conn: e.Conn, client: e.Client, server: e.Server, rule: e.Rule, leg: e.Leg, fault: e.Rule != "" && e.Note != "",
+		conn: e.Conn, client: e.Client, server: e.Server, rule: e.Rule, leg: e.Leg, fault: e.ByRule(),
 	})
 }
 

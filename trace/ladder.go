@@ -74,7 +74,7 @@ func (l *Ladder) segment(e *Event) {
 		d.state[leg] = state
 	}
 	lines := []line{{arrow(e), segmentColour(e), state}}
-	for _, more := range details(e) {
+	for _, more := range details(e, legWidth-3) {
 		lines = append(lines, line{fitLeft("   "+more.text, legWidth), more.colour, ""})
 	}
 	l.lines(d, e, lines)

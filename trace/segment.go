@@ -110,11 +110,12 @@ type detail struct {
 }
 
 // details says what an arrow cannot: initial numbers and options of a SYN,
-// what a rule has done, why a segment had no effect.
-func details(e *Event) []detail {
+// what a rule has done, why a segment had no effect. A line has at most w
+// columns.
+func details(e *Event, w int) []detail {
 	var out []detail
 	add := func(c colour, text string) {
-		for _, line := range wrap(text, legWidth-3) {
+		for _, line := range wrap(text, w) {
 			out = append(out, detail{line, c})
 		}
 	}
@@ -127,8 +128,11 @@ func details(e *Event) []detail {
 	if e.Segment.Again {
 		add(plain, "↻ sent before")
 	}
-	if e.Note != "" {
+	switch {
+	case e.ByRule:
 		add(yellow, "▲ "+e.Note)
+	case e.Note != "":
+		add(plain, "▲ "+e.Note)
 	}
 	if e.Reason != "" {
 		add(red, "✗ no effect: "+e.Reason)

@@ -173,6 +173,7 @@ func (g *gateway) launch(tracer *trace.Tracer) (*control.Source, error) {
 		Budget:    &splice.Budget{Connections: int64(g.conf.Limits.Connections), HalfOpen: int64(g.conf.Limits.HalfOpen)},
 		OverLimit: g.conf.Limits.OverLimit,
 		Endpoint:  endpointConfig(),
+		Epoch:     nfq.Epoch(),
 		Observer:  tracer,
 		EndsOnly:  !tracer.Draws(),
 		Local:     g.conf.Intercept.Mode == config.Local,

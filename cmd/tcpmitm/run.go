@@ -12,6 +12,7 @@ import (
 	"golang.org/x/term"
 
 	"tcpmitm/config"
+	"tcpmitm/nfq"
 	"tcpmitm/trace"
 )
 
@@ -34,6 +35,7 @@ func newRun() *cobra.Command {
 	}
 	configFlag(c, &f.file)
 	c.Flags().BoolVarP(&f.ladder, "verbose", "v", false, "print every segment on both legs as a ladder, on standard output")
+	c.Flags().BoolVar(&f.ladder, "trace", false, "the same as --verbose; tcpmitm trace attaches to a run that is under way")
 	c.Flags().StringVar(&f.level, "log-level", "", "debug, info, warn or error, instead of the configuration's")
 	c.Flags().StringVar(&f.format, "log-format", "", "text or json, instead of the configuration's")
 	return c
@@ -52,7 +54,7 @@ func run(f *runFlags, stdout, stderr io.Writer) error {
 	defer signal.Stop(signals)
 
 	log := newLogger(stderr, &conf.Log)
-	opt := trace.Options{Logger: log}
+	opt := trace.Options{Logger: log, Full: conf.Log.Format == config.JSON, Epoch: nfq.Epoch()}
 	if f.ladder {
 		opt.Ladder, opt.Colour = stdout, isTerminal(stdout)
 	}
