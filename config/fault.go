@@ -109,9 +109,9 @@ func (t *table) fault(opensBoth bool) (f rules.Fault, ok bool) {
 		doWords = append(doWords, choice[rules.Do]{faultKinds[i].word, faultKinds[i].do})
 	}
 	if !needed(t, "do", &f.Do, doWords) {
-		// Which keys are right depends on what is to be done.
-		t.known = append(t.known, faultKeys()...)
 		needed(t, "leg", &f.Leg, legs)
+		// Which other keys are right depends on what is to be done.
+		t.known = faultKeys()
 		t.done()
 		return f, false
 	}

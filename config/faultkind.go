@@ -86,7 +86,7 @@ func (t *table) hold(f *rules.Fault) {
 	// The leg's own handshake cannot end, and nothing that follows it begin,
 	// without these; our own ACK to a server is not needed for that.
 	ours := f.On == rules.HandshakeACK && f.Leg == rules.Server
-	if slices.Contains([]rules.On{rules.SYN, rules.SYNACK, rules.HandshakeACK}, f.On) && !ours {
+	if slices.Contains([]rules.On{rules.Any, rules.SYN, rules.SYNACK, rules.HandshakeACK}, f.On) && !ours {
 		t.wrong("until", `%q never comes while %q is held: use do = "delay", or do = "drop"`, wordOf(ons, f.Until), wordOf(ons, f.On))
 	}
 }
@@ -132,7 +132,7 @@ func (t *table) rewrite(f *rules.Fault) {
 	if f.In {
 		for _, key := range []string{"ttl", "dscp"} {
 			if _, there := t.values[key]; there {
-				t.wrong(key, `nobody reads it of what has arrived: take it out, or dir = "in"`)
+				t.wrong(key, `nobody reads it of what has arrived: take %s out, or take dir = "in" out`, key)
 			}
 		}
 	}

@@ -15,8 +15,10 @@ func rule(lines string) string { return "[[rule]]\nname = \"r\"\n" + lines }
 // fault makes a file of one rule with this fault, on line 3, column 11.
 func fault(f string) string { return rule("faults = [{ " + f + " }]") }
 
-// refused is a wrong file and all that it is told, without the file's name.
-var refused = []struct{ text, want string }{
+// refusal is a wrong file and all that it is told, without the file's name.
+type refusal struct{ text, want string }
+
+var refused = []refusal{
 	// The syntax.
 	{"[intercept", `1:10: expected '.' or ']' to end table name, but got the end of the file instead`},
 	{"a = ", `1:4: unexpected EOF; expected value`},
@@ -102,7 +104,7 @@ var refused = []struct{ text, want string }{
 	{rule("match = { ports = [80], probability = 1.5 }"), `3:25: probability in match of rule "r": 1.5 is out of range: must be from 0 to 1, for example 0.5`},
 	{rule("match = { probability = -0.1 }"), `3:11: probability in match of rule "r": -0.1 is out of range: must be from 0 to 1, for example 0.5`},
 	{rule("match = { probability = nan }"), `3:11: probability in match of rule "r": NaN is out of range: must be from 0 to 1, for example 0.5`},
-	{rule("match = { probability = \"half\" }"), `3:11: probability in match of rule "r": must be a number from 0 to 1, for example 0.5, not a string`},
+	{rule("match = { probability = \"half\" }"), `3:11: probability in match of rule "r": must be a number, from 0 to 1, for example 0.5, not a string`},
 	{rule("match = { every = 0 }"), `3:11: every in match of rule "r": 0 is out of range: must be from 1 to 9223372036854775807`},
 	{rule("[rule.match]\nclients = [\"10.0.0.0/8\", \"10.9.0.0/8\"]"), `4:26: clients in match of rule "r": "10.9.0.0/8" has bits set behind its first 8: did you mean "10.0.0.0/8"?`},
 	{rule("steram = []"), `3:1: unknown key "steram" in rule "r": did you mean "stream"?`},
@@ -142,20 +144,25 @@ func TestRefused(t *testing.T) {
 		t.Errorf("only %d wrong files", len(refused))
 	}
 	for _, v := range refused {
-		c, err := Parse("f", v.text)
-		var want []string
-		for _, line := range strings.Split(v.want, "\n") {
-			want = append(want, "f:"+line)
-		}
-		if c != nil || err == nil || err.Error() != strings.Join(want, "\n") {
-			t.Errorf("%s\ngot  %v\nwant %s", v.text, err, strings.Join(want, "\n"))
-		}
+		v.check(t)
+	}
+}
+
+func (v refusal) check(t *testing.T) {
+	t.Helper()
+	c, err := Parse("f", v.text)
+	var want []string
+	for _, line := range strings.Split(v.want, "\n") {
+		want = append(want, "f:"+line)
+	}
+	if c != nil || err == nil || err.Error() != strings.Join(want, "\n") {
+		t.Errorf("%s\ngot  %v\nwant %s", v.text, err, strings.Join(want, "\n"))
 	}
 }
 
 // No message speaks of Go.
 func TestNoGoWords(t *testing.T) {
-	for _, v := range refused {
+	for _, v := range append(refused, refusedRules...) {
 		for _, word := range []string{"int64", "float64", "map[", "interface", "nil", "struct", "strconv"} {
 			if _, err := Parse("f", v.text); err != nil && strings.Contains(err.Error(), word) {
 				t.Errorf("%q in %v", word, err)

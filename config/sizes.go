@@ -161,14 +161,18 @@ func (t *table) text(key string, into *[]byte, least int) {
 		return
 	}
 	var octets []byte
-	if s, ok := v.(string); ok {
-		octets = []byte(s)
-	} else {
+	switch v := v.(type) {
+	case string:
+		octets = []byte(v)
+	case []any:
 		before := len(t.found)
-		elements(t, key, `"text", or [0x0d, 0x0a]`, &octets, maxText, parseOctet)
+		elements(t, key, "", &octets, maxText, parseOctet)
 		if len(t.found) > before {
 			return
 		}
+	default:
+		t.wrong(key, `must be a string, or a list of octets such as [0x0d, 0x0a], not %s`, kind(v))
+		return
 	}
 	if n := len(octets); n < least || n > maxText {
 		t.wrong(key, "has %d octets: must have %d to %d", n, least, maxText)
@@ -180,7 +184,7 @@ func (t *table) text(key string, into *[]byte, least int) {
 func parseOctet(v any) (byte, string) {
 	n, ok := v.(int64)
 	if !ok || n < 0 || n > math.MaxUint8 {
-		return 0, "must be a string, or a list of numbers from 0 to 255"
+		return 0, fmt.Sprintf("%v is no octet: must be a whole number from 0 to 255", v)
 	}
 	return byte(n), ""
 }

@@ -2,7 +2,6 @@ package config
 
 import (
 	"fmt"
-	"math"
 	"regexp"
 	"slices"
 	"strings"
@@ -20,7 +19,7 @@ const (
 	maxSlice         = 1 << 20  // octets
 	maxPattern       = 1024     // octets of its text
 	maxText          = 64 << 10 // octets that are looked for or put in
-	maxPosition      = math.MaxInt64
+	maxPosition      = 1 << 60  // octets
 )
 
 const streamExample = `{ to = "client", do = "throttle", rate = "1MB/s" }`
@@ -116,7 +115,7 @@ func (t *table) policy() (p rules.Policy, ok bool) {
 	}
 	needed(t, "to", &p.To, legs)
 	if !needed(t, "do", &p.Do, doWords) {
-		t.known = append(t.known, policyKeys()...)
+		t.known = policyKeys()
 		t.done()
 		return p, false
 	}

@@ -154,28 +154,33 @@ func short(d time.Duration) string {
 	return s
 }
 
-// share reads a probability.
-func (t *table) share(key string, into *float64) {
+// number reads a number with or without a fraction; right says which.
+func (t *table) number(key, right string) (value float64, ok bool) {
 	v, there := t.get(key)
 	if !there {
-		return
+		return 0, false
 	}
-	var p float64
 	switch v := v.(type) {
 	case int64:
-		p = float64(v)
+		return float64(v), true
 	case float64:
-		p = v
+		return v, true
+	}
+	t.wrong(key, "must be a number, %s, not %s", right, kind(v))
+	return 0, false
+}
+
+// share reads a probability, of which 0 is a legal one.
+func (t *table) share(key string, into *float64) {
+	const right = "from 0 to 1, for example 0.5"
+	v, ok := t.number(key, right)
+	switch {
+	case !ok:
+	case !(v >= 0 && v <= 1): // NaN is refused too
+		t.wrong(key, "%v is out of range: must be %s", v, right)
 	default:
-		t.wrong(key, "must be a number from 0 to 1, for example 0.5, not %s", kind(v))
-		return
+		*into = v
 	}
-	// Written so that NaN is refused too.
-	if !(p >= 0 && p <= 1) {
-		t.wrong(key, "%v is out of range: must be from 0 to 1, for example 0.5", v)
-		return
-	}
-	*into = p
 }
 
 // elements reads a list of at most most elements, of which parse understands each element; parse

@@ -100,14 +100,15 @@ func noSelector(key string, f *rules.Fault) string {
 
 // probability reads a share above 0. 0 would be a fault that never acts.
 func (t *table) probability(key string, into *float64) {
-	p := 1.0
-	before := len(t.found)
-	t.share(key, &p)
+	const right = "more than 0 and at most 1, for example 0.01"
+	v, ok := t.number(key, right)
 	switch {
-	case len(t.found) > before:
-	case p == 0:
-		t.wrong(key, "0 never acts: take the fault out, or say more than 0 and at most 1, for example 0.01")
+	case !ok:
+	case v == 0:
+		t.wrong(key, "0 never acts: take the fault out, or say %s", right)
+	case !(v > 0 && v <= 1): // NaN is refused too
+		t.wrong(key, "%v is out of range: must be %s", v, right)
 	default:
-		*into = p
+		*into = v
 	}
 }
