@@ -171,6 +171,15 @@ var refusedRules = []refusal{
 	{stream(`to = "client", do = "hold-until", until = "data"`), `3:47: until in stream policy 1 of rule "r": unknown value "data": must be one of "established", "first-byte", "closing" and "half-closed"`},
 	{stream(`to = "client", do = "hold-until", bytes = 0`), `3:47: bytes in stream policy 1 of rule "r": 0 is out of range: must be from 1B to 1048576TiB`},
 
+	// Links.
+	{rule(`link = 3`), `3:1: link in rule "r": must be the name of a link, for example "satellite" or { name = "satellite", leg = "server" }, not a whole number`},
+	{rule(`link = "satelite"`), `3:1: link in rule "r": unknown value "satelite": did you mean "satellite"? It must be one of "3g", "dsl", "satellite" and "lossy-wifi"`},
+	{rule(`link = { leg = "client" }`), `3:1: name is missing in link of rule "r": must be one of "3g", "dsl", "satellite" and "lossy-wifi"`},
+	{rule(`link = { name = "dsl", leg = "both" }`), `3:24: leg in link of rule "r": unknown value "both": must be one of "client" and "server"`},
+	{rule(`link = { nmae = "dsl" }`), `3:1: name is missing in link of rule "r": must be one of "3g", "dsl", "satellite" and "lossy-wifi"
+3:10: unknown key "nmae" in link of rule "r": did you mean "name"?`},
+	{rule("action = \"drop\"\nlink = \"dsl\""), `4:1: rule "r" has action = "drop", and link is for spliced connections only: take one of them out`},
+
 	// Timelines.
 	{rule(`timeline = "30s"`), `3:1: timeline in rule "r": must be a list, for example [{ at = "30s", for = "10s" }], not a string`},
 	{rule(`timeline = [30]`), `3:13: timeline entry 1 of rule "r" must be a table, for example { at = "30s", for = "10s" }, not a whole number`},

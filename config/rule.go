@@ -66,10 +66,11 @@ func (t *table) treatment(r *rules.Rule) {
 	t.boolean("simultaneous-open", &r.SimultaneousOpen)
 	r.Faults = t.faults(r.SimultaneousOpen)
 	r.Streams = t.streams()
+	t.link(r)
 	if r.Action == rules.Splice {
 		return
 	}
-	for _, key := range []string{"client", "server", "faults", "stream", "simultaneous-close", "simultaneous-open"} {
+	for _, key := range []string{"client", "server", "faults", "stream", "link", "simultaneous-close", "simultaneous-open"} {
 		if v, there := t.values[key]; there && !saysNothing(v) {
 			t.add(t.at(key), "%s has action = %q, and %s is for spliced connections only: take one of them out", t.name, r.Action.String(), key)
 		}

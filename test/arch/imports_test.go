@@ -19,11 +19,12 @@ const module = "tcpmitm"
 var allowed = map[string][]string{
 	"endpoint":    {},
 	"rules":       {},
+	"profiles":    {},
 	"nfq":         {"endpoint"},
 	"faults":      {"endpoint", "rules"},
 	"stream":      {"endpoint", "rules"},
 	"splice":      {"endpoint", "faults", "rules", "stream"},
-	"config":      {"rules"},
+	"config":      {"profiles", "rules"},
 	"trace":       {"endpoint", "rules", "splice"},
 	"control":     {"endpoint", "rules", "splice", "trace"},
 	"cmd/tcpmitm": {"*"},
