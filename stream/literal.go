@@ -21,6 +21,15 @@ type wait struct {
 	since endpoint.Time // when it began
 	last  endpoint.Time // when octets came last
 	on    bool
+	// stuck tells that the queue behind was full: meanwhile time does not count.
+	stuck bool
+}
+
+// begin is called before anything else in a run.
+func (w *wait) begin(now endpoint.Time) {
+	if w.stuck {
+		w.stuck, w.since, w.last = false, now, now
+	}
 }
 
 // came notes that octets came, and whether any are held after them; fresh
@@ -91,12 +100,14 @@ func (s *literal) held() (octets, chunks int) { return s.matched, 0 }
 func (s *literal) release()                   { s.matched = 0 }
 
 func (s *literal) run(p *Pipeline, now endpoint.Time, in, out *queue) endpoint.Time {
+	s.wait.begin(now)
 	for !in.empty() && !out.full() {
 		began := s.seen - uint64(s.matched)
 		s.step(p, in, out)
 		s.wait.came(now, s.matched > 0, s.seen-uint64(s.matched) != began)
 	}
 	if !in.empty() || out.full() {
+		s.wait.stuck = true
 		return endpoint.Never
 	}
 	if in.over || now >= s.wait.due() {
