@@ -153,27 +153,31 @@ func (e *Endpoint) handleSynchronizing(now Time, s *Segment) Reason {
 
 // acceptable is the test of RFC 9293, 3.10.7.4, table 6, with the edge of the
 // window that the peer was really told.
-func (e *Endpoint) acceptable(s *Segment) bool {
+func (e *Endpoint) acceptable(s *Segment) bool { return withinWindow(s, e.rcv.nxt, e.rcv.edge) }
+
+func withinWindow(s *Segment, nxt, edge Seq) bool {
 	n := s.Len()
-	wnd := e.rcv.nxt.To(e.rcv.edge)
+	wnd := nxt.To(edge)
 	if n == 0 {
 		// Linux and the BSDs take an ACK at the right edge as well, where
 		// SND.NXT of a sender is that has filled the window. We follow the
 		// RFC: such a segment lies outside, and draws an ACK.
-		return s.Seq == e.rcv.nxt || s.Seq.After(e.rcv.nxt) && s.Seq.Before(e.rcv.edge)
+		return s.Seq == nxt || s.Seq.After(nxt) && s.Seq.Before(edge)
 	}
 	last := s.End() - 1
 	if wnd <= 0 {
+		// Below 0 is what a FIN beyond a shut window leaves behind.
+
 		// A window probe that starts at RCV.NXT: its text does not fit, but
 		// its ACK, RST and URG count (MUST-66), and so does a bare FIN, which
 		// needs no room.
-		return s.Seq == e.rcv.nxt
+		return s.Seq == nxt
 	}
-	return s.Seq.AtLeast(e.rcv.nxt) && s.Seq.Before(e.rcv.edge) ||
-		last.AtLeast(e.rcv.nxt) && last.Before(e.rcv.edge) ||
+	return s.Seq.AtLeast(nxt) && s.Seq.Before(edge) ||
+		last.AtLeast(nxt) && last.Before(edge) ||
 		// One that covers the whole window is not in the RFC's table, but was
 		// merged on its way from some that are.
-		s.Seq.Before(e.rcv.nxt) && last.AtLeast(e.rcv.edge)
+		s.Seq.Before(nxt) && last.AtLeast(edge)
 }
 
 // handleUnacceptable answers a segment outside of the window with an ACK,
