@@ -11,12 +11,12 @@ type TimeWaitRecord struct {
 	limit  challengeLimit
 
 	sndNxt, rcvNxt, edge Seq
-	maxWnd               int32  // the largest window the peer has ever offered
-	tsRecent, tsOffset   uint32 // RFC 7323
-	recentAt             Time
+	maxWnd               int32 // the largest window the peer has ever offered
+	ts                   timestamps
+	tsOffset             uint32
 	dsack                Range
 	window               uint16 // the field of our ACKs
-	ts, sack, due        bool
+	sack, due            bool
 }
 
 // TimeWaitRecord makes the record of an endpoint in TIME-WAIT. ok is false while
@@ -29,9 +29,9 @@ func (e *Endpoint) TimeWaitRecord() (w TimeWaitRecord, ok bool) {
 	return TimeWaitRecord{
 		until: e.closeAt, length: 2 * e.cfg.MSL, limit: e.limit,
 		sndNxt: e.snd.nxt, rcvNxt: e.rcv.nxt, edge: e.rcv.edge,
-		maxWnd:   int32(min(e.snd.maxWnd, maxWindow16<<maxWindowScale)),
-		tsRecent: e.ts.recent, tsOffset: e.open.tsOffset, recentAt: e.ts.recentAt,
-		window: e.advance(e.rcv.scale), ts: e.ts.on, sack: e.sack,
+		maxWnd: int32(min(e.snd.maxWnd, maxWindow16<<maxWindowScale)),
+		ts:     e.ts, tsOffset: e.open.tsOffset,
+		window: e.advance(e.rcv.scale), sack: e.sack,
 	}, true
 }
 
@@ -49,23 +49,23 @@ func (w *TimeWaitRecord) RcvNxt() Seq { return w.rcvNxt }
 // and ports, because it cannot be an old duplicate (RFC 9293, 3.6.1, MAY-2;
 // by its timestamp: RFC 6191, section 2).
 func (w *TimeWaitRecord) Accepts(s *Segment) bool {
-	return acceptsSYN(s, w.rcvNxt, w.ts, w.tsRecent)
+	return acceptsSYN(s, w.rcvNxt, &w.ts)
 }
 
 // AcceptsSYN is TimeWaitRecord.Accepts for an endpoint in TIME-WAIT.
 func (e *Endpoint) AcceptsSYN(s *Segment) bool {
-	return e.state == TimeWait && acceptsSYN(s, e.rcv.nxt, e.ts.on, e.ts.recent)
+	return e.state == TimeWait && acceptsSYN(s, e.rcv.nxt, &e.ts)
 }
 
-func acceptsSYN(s *Segment, rcvNxt Seq, ts bool, recent uint32) bool {
+func acceptsSYN(s *Segment, rcvNxt Seq, ts *timestamps) bool {
 	const mask = SYN | ACK | RST | FIN
 	if s.Flags&mask != SYN || s.Options.Has&HasMalformed != 0 {
 		return false
 	}
-	if ts && s.Options.Has&HasTimestamps != 0 {
+	if ts.on && s.Options.Has&HasTimestamps != 0 {
 		// SHLD-4: a newer timestamp is enough; with the same one the sequence
 		// number decides, and an older one is that of an old duplicate.
-		if d := int32(s.Options.TSVal - recent); d != 0 {
+		if d := int32(s.Options.TSVal - ts.recent); d != 0 {
 			return d > 0
 		}
 	}
@@ -78,8 +78,7 @@ func (w *TimeWaitRecord) HandleSegment(now Time, s *Segment) Reason {
 	if s.Options.Has&HasMalformed != 0 {
 		return ReasonBadOptionLength
 	}
-	if w.ts && s.Options.Has&HasTimestamps != 0 && !s.Flags.Has(RST) &&
-		int32(s.Options.TSVal-w.tsRecent) < 0 && now.Sub(w.recentAt) < pawsIdle {
+	if w.ts.paws(now, s) {
 		w.duplicateACK(now, s)
 		return ReasonPAWS
 	}
@@ -98,12 +97,15 @@ func (w *TimeWaitRecord) HandleSegment(now Time, s *Segment) Reason {
 		w.challenge(now) // RFC 5961, 5.2
 		return ReasonBadAck
 	}
-	if s.Flags.Has(FIN) {
+	w.ts.update(now, s)
+	switch {
+	case s.Flags.Has(FIN):
 		w.restart(now)
-	}
-	if s.PayloadLen() > 0 || s.Flags.Has(FIN) {
 		w.due = true
 		return ReasonOldDuplicate
+	case s.PayloadLen() > 0:
+		// After the peer's FIN there should be no text.
+		return ReasonAfterClose
 	}
 	return ReasonNone
 }
@@ -152,9 +154,8 @@ func (w *TimeWaitRecord) PollSegment(now Time, s *Segment) bool {
 	}
 	w.due = false
 	*s = Segment{Seq: w.sndNxt, Ack: w.rcvNxt, Flags: ACK, Window: w.window, Pieces: s.Pieces[:0]}
-	if w.ts {
-		s.Options.Has = HasTimestamps
-		s.Options.TSVal, s.Options.TSEcr = tsClock(now, w.tsOffset), w.tsRecent
+	if w.ts.on {
+		w.ts.write(now, w.tsOffset, &s.Options)
 	}
 	if w.dsack.Len() > 0 {
 		s.Options.SACK[0], s.Options.SACKBlocks = w.dsack, 1
