@@ -114,8 +114,11 @@ func (s *Shard) letGo(f *flow) bool {
 			f.legs[l].release()
 		}
 	}
-	if f.legs[0].ep != nil || f.legs[1].ep != nil || f.deadline != endpoint.Never || f.stage.Held() > 0 {
+	if f.deadline != endpoint.Never || f.stage.Held() > 0 {
 		return false
+	}
+	if f.legs[0].ep != nil || f.legs[1].ep != nil {
+		return s.rest(f)
 	}
 	s.remove(f)
 	return true
@@ -169,6 +172,9 @@ func (s *Shard) Shutdown(now endpoint.Time) {
 	}
 	for f := s.lingering.first; f != nil; f = s.lingering.first {
 		s.remove(f)
+	}
+	for w := s.waiting.first; w != nil; w = s.waiting.first {
+		s.forget(w)
 	}
 	clear(s.dirty)
 	s.dirty = s.dirty[:0]

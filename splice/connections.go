@@ -37,6 +37,10 @@ func (s *Shard) Connections(now endpoint.Time, list []Connection, limit int) []C
 			limit--
 		}
 	}
+	for w := s.waiting.first; w != nil && limit != 0; w = w.next {
+		list = append(list, w.status(now))
+		limit--
+	}
 	return list
 }
 

@@ -29,7 +29,7 @@ type Counters struct {
 // Counters returns the present values.
 func (s *Shard) Counters() Counters {
 	c := s.counters
-	c.Flows, c.Lingering = s.live.count, s.lingering.count
+	c.Flows, c.Lingering = s.live.count, s.lingering.count+s.waiting.count
 	c.Timers = s.wheel.count
 	c.InWire, c.WireFull = s.wire.Segments, s.wire.Full
 	if p := s.opt.Endpoint.Pool; p != nil {

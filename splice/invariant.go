@@ -11,8 +11,13 @@ import (
 // and whatever could be carried over has been. The simulator calls it after
 // each step; it is too slow for production.
 func (s *Shard) CheckInvariants() error {
-	if s.live.count+s.lingering.count < s.wheel.count {
-		return fmt.Errorf("%d timers for %d flows", s.wheel.count, s.live.count+s.lingering.count)
+	if n := s.live.count + s.lingering.count + s.waiting.count; n < s.wheel.count {
+		return fmt.Errorf("%d timers for %d flows", s.wheel.count, n)
+	}
+	for w := s.waiting.first; w != nil; w = w.next {
+		if !w.timer.set {
+			return fmt.Errorf("connection %d is in TIME-WAIT for ever", w.id)
+		}
 	}
 	for f := s.live.first; f != nil; f = f.next {
 		if err := s.checkFlow(f); err != nil {

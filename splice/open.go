@@ -20,10 +20,21 @@ func (s *Shard) handleSYN(now endpoint.Time, p *endpoint.Packet, key endpoint.Tu
 	ref, ok := s.flows[key]
 	switch {
 	case !ok:
-		if s.handOver(p) {
+		var after *endpoint.Seq
+		if w, there := s.waiting.of[key]; there {
+			if w.leg == endpoint.Client {
+				after, there = s.takeOver(w.waiting, &p.Segment)
+			} else {
+				there = false
+			}
+			if !there {
+				s.handleWaiting(now, w.waiting, w.leg, &p.Segment)
+				return endpoint.Take
+			}
+		} else if s.handOver(p) {
 			return endpoint.Take
 		}
-		return s.openNew(now, p, key, nil)
+		return s.openNew(now, p, key, after)
 	case ref.leg == endpoint.Server:
 		// The server calls the client on the tuple that we dial it on: a
 		// simultaneous open (MUST-10).
@@ -74,12 +85,7 @@ func (s *Shard) handleSYNOfFlow(now endpoint.Time, p *endpoint.Packet, f *flow, 
 // CLOSED or in TIME-WAIT: in TIME-WAIT only if it cannot be an old duplicate
 // (RFC 9293, 3.6.1, MAY-2; RFC 6191).
 func takesNewSYN(l *leg, seg *endpoint.Segment) bool {
-	if l.state() == endpoint.Closed {
-		return true
-	}
-	old := l.ep.Info()
-	newer := old.Timestamps && seg.Options.Has&endpoint.HasTimestamps != 0 && int32(seg.Options.TSVal-old.TSRecent) > 0
-	return seg.Seq.After(old.RcvNxt) || newer
+	return l.state() == endpoint.Closed || l.ep.AcceptsSYN(seg)
 }
 
 // issAfter is where the next connection's sequence numbers on a leg have to
@@ -160,6 +166,11 @@ func (s *Shard) addFlow(f *flow, in, srv endpoint.Tuple) {
 	c, v := &f.legs[endpoint.Client], &f.legs[endpoint.Server]
 	c.in, c.out = in, in.Reverse()
 	v.in, v.out = srv, srv.Reverse()
+	for _, t := range [...]endpoint.Tuple{c.in, v.in} {
+		if w, ok := s.waiting.of[t]; ok {
+			s.forget(w.waiting)
+		}
+	}
 	s.flows[c.in] = legRef{f, endpoint.Client}
 	s.flows[v.in] = legRef{f, endpoint.Server}
 	s.live.add(f)

@@ -29,6 +29,13 @@ func (s *Shard) HandlePacket(now endpoint.Time, p *endpoint.Packet) endpoint.Ver
 	ref, ok := s.flows[p.Tuple]
 	switch {
 	case !ok:
+		if w, ok := s.waiting.of[p.Tuple]; ok {
+			if w.leg == endpoint.Server && p.Hook == endpoint.Early {
+				return endpoint.Accept
+			}
+			s.handleWaiting(now, w.waiting, w.leg, &p.Segment)
+			return endpoint.Take
+		}
 		return s.handleStray(now, p)
 	case ref.leg == endpoint.Server && p.Hook == endpoint.Early:
 		// It comes again, with its inner addresses and past the filter.

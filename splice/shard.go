@@ -37,6 +37,7 @@ type Shard struct {
 	flows map[endpoint.Tuple]legRef
 	// Each flow is in one of two lists: live ones, and those that linger.
 	live, lingering flowList
+	waiting         waitingList // and what is left of connections in TIME-WAIT
 
 	wheel    wheel
 	profiles profiles
@@ -142,7 +143,7 @@ func (s *Shard) Transmit(now endpoint.Time) {
 // HandleTimeouts tells every endpoint whose deadline has come, and carries
 // out the flows' own deadlines. Transmit is to follow.
 func (s *Shard) HandleTimeouts(now endpoint.Time) {
-	s.wheel.advance(now, func(f *flow) { s.handleTimeout(now, f) })
+	s.wheel.advance(now, func(o sleeper) { o.timeout(now, s) })
 }
 
 // NextTimeout is when HandleTimeouts wants to be called, or the present if
@@ -154,7 +155,9 @@ func (s *Shard) NextTimeout() endpoint.Time {
 	return s.wheel.next()
 }
 
-func (s *Shard) handleTimeout(now endpoint.Time, f *flow) {
+// timeout tells the flow's endpoints, and whatever else has a deadline, the
+// time.
+func (f *flow) timeout(now endpoint.Time, s *Shard) {
 	s.markDirty(f)
 	for l := range f.legs {
 		if ep := f.legs[l].ep; ep != nil && ep.NextTimeout() <= now {

@@ -22,14 +22,19 @@ const (
 	maxTick = 1<<(wheelBits*wheelLevels) - 1
 )
 
-// timer is one flow's place in the wheel.
+// sleeper is what a timer wakes: a flow, or a record of TIME-WAIT.
+type sleeper interface {
+	timeout(now endpoint.Time, s *Shard)
+}
+
+// timer is a sleeper's place in the wheel.
 type timer struct {
 	next, prev *timer
 	tick       int64
 	level      uint8
 	slot       uint8
 	set        bool
-	owner      *flow
+	owner      sleeper
 }
 
 type wheel struct {
@@ -124,7 +129,7 @@ func (w *wheel) next() endpoint.Time {
 
 // advance moves the wheel to now and calls fire for each timer that is due,
 // which is disarmed by then and may be set again.
-func (w *wheel) advance(now endpoint.Time, fire func(*flow)) {
+func (w *wheel) advance(now endpoint.Time, fire func(sleeper)) {
 	to := int64(now / tickLen)
 	// Each round empties one slot that begins after w.now and not after to;
 	// a timer that is set meanwhile is set for later than the slot, so the

@@ -46,7 +46,8 @@ func TestWheelFiresInTime(t *testing.T) {
 			t.Fatalf("the wheel holds %d timers, want %d", w.count, len(due))
 		}
 		now = now.Add(time.Duration(r.Int64N(int64(spans[r.IntN(len(spans))]))))
-		w.advance(now, func(f *flow) {
+		w.advance(now, func(o sleeper) {
+			f := o.(*flow)
 			at, ok := due[f]
 			if !ok {
 				t.Fatal("a stopped timer fired")
@@ -76,7 +77,7 @@ func TestWheelWalksToADistantTimer(t *testing.T) {
 			t.Fatal("more wake-ups than levels for one timer")
 		}
 		now := w.next()
-		w.advance(now, func(*flow) { fired = now })
+		w.advance(now, func(sleeper) { fired = now })
 	}
 	if fired < at || fired > at+tickLen {
 		t.Errorf("fired at %v, want %v", fired, at)
