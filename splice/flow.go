@@ -82,6 +82,7 @@ type leg struct {
 	written uint64
 	acked   uint64 // of written, when the leg was let go
 
+	urgent     bool // the peer's urgent pointer has moved, and the other peer is to know
 	peerClosed bool // the peer's FIN is here, and all before it
 	finPassed  bool // CloseWrite was called: the other peer's FIN is passed on
 	aborted    bool // ended by a RST: late segments of the peer get another

@@ -48,6 +48,9 @@ func (s *Shard) heedLeg(now endpoint.Time, f *flow, l endpoint.Leg, ev endpoint.
 		first(&leg.record.established, now)
 		s.connected(now, f, l)
 	}
+	if ev.Has(endpoint.EventUrgent) {
+		leg.urgent = true
+	}
 	if ev.Has(endpoint.EventPeerClosed) {
 		leg.peerClosed = true
 		f.closed(l.String(), ByFIN)

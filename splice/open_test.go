@@ -378,3 +378,32 @@ func TestOldSYNDoesNotTakeOverTimeWait(t *testing.T) {
 		}
 	}
 }
+
+// Congestion marks are each leg's own, and ECN is used where both peers can
+// (RFC 3168).
+func TestECNIsMirrored(t *testing.T) {
+	const asks = `
+		client > SEW 0:0(0) <mss 1400,sackOK>
+		server < SEW 0:0(0) <mss 1400,sackOK>
+	`
+	p := newPlaybook(t, Options{})
+	p.play(asks + `
+		server > SE. 0:0(0) ack 1 <mss 1400,sackOK>
+		server < . 1:1(0) ack 1
+		client < SE. 0:0(0) ack 1 <mss 1400,sackOK>
+		client > . 1:1(0) ack 1
+		# a router towards us has marked it; the server need not know
+		client > P. 1:101(100) ack 1 ecn 3
+		client < E. 1:1(0) ack 101
+		server < P. 1:101(100) ack 1 ecn 2
+	`)
+	p = newPlaybook(t, Options{})
+	p.play(asks + `
+		server > S. 0:0(0) ack 1 <mss 1400,sackOK>
+		server < . 1:1(0) ack 1
+		client < S. 0:0(0) ack 1 <mss 1400,sackOK>
+		client > . 1:1(0) ack 1
+		client > P. 1:101(100) ack 1
+		server < P. 1:101(100) ack 1 ecn 0
+	`)
+}

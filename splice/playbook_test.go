@@ -3,6 +3,7 @@ package splice
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -131,11 +132,11 @@ func (p *playbook) step(leg endpoint.Leg, dir string, f []string) {
 	p.send(leg, dir, f)
 }
 
-// parse reads flags, seq:end(len), ack, win and options.
+// parse reads flags, seq:end(len), ack, win, urg, ecn and options.
 func (p *playbook) parse(f []string, self, other endpoint.Seq) (s endpoint.Segment, n int, opts map[string]string) {
 	p.t.Helper()
 	for _, c := range f[0] {
-		bit, ok := map[rune]endpoint.Flags{'S': endpoint.SYN, 'F': endpoint.FIN, 'R': endpoint.RST, 'P': endpoint.PSH, '.': endpoint.ACK, 'E': endpoint.ECE, 'W': endpoint.CWR}[c]
+		bit, ok := map[rune]endpoint.Flags{'S': endpoint.SYN, 'F': endpoint.FIN, 'R': endpoint.RST, 'P': endpoint.PSH, '.': endpoint.ACK, 'E': endpoint.ECE, 'W': endpoint.CWR, 'U': endpoint.URG}[c]
 		if !ok {
 			p.fail("flag %q", c)
 		}
@@ -168,6 +169,10 @@ func (p *playbook) parse(f []string, self, other endpoint.Seq) (s endpoint.Segme
 			s.Ack = other + endpoint.Seq(v)
 		case w[i] == "win":
 			s.Window = uint16(v)
+		case w[i] == "urg":
+			s.Urgent = uint16(v)
+		case w[i] == "ecn":
+			s.ECN = uint8(v)
 		default:
 			p.fail("word %q", w[i])
 		}
@@ -275,6 +280,9 @@ func (p *playbook) want(leg endpoint.Leg, f []string) {
 	}
 	if want.Flags.Has(endpoint.ACK) && got.seg.Ack != want.Ack {
 		p.fail("got %s", desc)
+	}
+	if got.seg.Urgent != want.Urgent || slices.Contains(f, "ecn") && got.seg.ECN != want.ECN {
+		p.fail("got %s urg %d ecn %d", desc, got.seg.Urgent, got.seg.ECN)
 	}
 	if n > 0 {
 		offset := -got.seg.Seq.To(me.iss) - 1

@@ -19,6 +19,10 @@ func (s *Shard) relay(now endpoint.Time, f *flow) {
 // came in on and so shuts that peer's window: both buffers together bound
 // what one direction can hold.
 //
+// Urgent data stays in the stream, and the pointer to its end is passed on
+// (RFC 9293, 3.8.5; RFC 6093): both streams have the same octets. Where a
+// policy changes them there is no such place, and none is named.
+//
 // The FIN follows the last octet and closes this direction alone; the other
 // one stays open for as long as it likes (RFC 9293, 3.6).
 func (s *Shard) carry(now endpoint.Time, f *flow, l endpoint.Leg) {
@@ -28,6 +32,13 @@ func (s *Shard) carry(now endpoint.Time, f *flow, l endpoint.Leg) {
 	}
 	if st := to.ep.State(); st == endpoint.Closed || st == endpoint.TimeWait {
 		return
+	}
+	if from.urgent {
+		// The pointer may be far ahead of the octets: it goes first.
+		from.urgent = false
+		if n, ok := from.ep.Urgent(); ok {
+			to.ep.MarkUrgent(now, n)
+		}
 	}
 	for moved := 0; ; moved++ {
 		if moved == maxChunksPerTurn {

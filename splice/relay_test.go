@@ -255,3 +255,22 @@ func TestShutdownIsSilentToAClientWhoseSYNIsHeld(t *testing.T) {
 	p.play(`quiet`)
 	p.wantOver("tcpmitm", ByShutdown, endpoint.Listen, endpoint.SynSent)
 }
+
+// Urgent data stays where it is in the stream, and the other peer is told
+// where it ends (RFC 9293, 3.8.5), though its octets are still to come.
+func TestUrgentDataIsRelayed(t *testing.T) {
+	p := newPlaybook(t, Options{})
+	p.play(handshake + `
+		client > UP. 1:101(100) ack 1 urg 150
+		server < UP. 1:101(100) ack 1 urg 150
+		server > . 1:1(0) ack 101
+		+0.05
+		client < . 1:1(0) ack 101
+		client > P. 101:201(100) ack 1
+		server < UP. 101:201(100) ack 1 urg 50
+		server > . 1:1(0) ack 201
+		client > P. 201:301(100) ack 1
+		server < P. 201:301(100) ack 1 urg 0
+		server > . 1:1(0) ack 301
+	`)
+}
