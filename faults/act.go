@@ -109,11 +109,12 @@ func (s *Stage) split(now endpoint.Time, t *trip, i int, host Host) {
 	f, w, n := &s.p.faults[i], s.w, t.seg.PayloadLen()
 	s.fired(now, f, t, 0, (n+f.Size-1)/f.Size, host)
 	p := w.borrow()
+	var u trip
 	for at := 0; at < n; at += f.Size {
 		end := min(at+f.Size, n)
 		mark := len(w.pieces)
 		w.part(p, t.seg, at, end, n, f.Size)
-		u := *t
+		u = *t
 		u.seg, u.note = p, f.note
 		u.from, u.to = t.from+uint64(at), t.from+uint64(end)
 		if end < n {

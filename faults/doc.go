@@ -37,7 +37,7 @@
 // Nth, first and every count the segments that the fault's other choices leave;
 // the draw of a probability depends on the seed, the ordinal, the fault and
 // how many segments it has been asked about. A reorder that holds one segment
-// takes no other until that one is out.
+// lets the others pass, though it counts them, until that one is out.
 //
 // # What is never done
 //

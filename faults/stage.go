@@ -173,13 +173,13 @@ func (s *Stage) handleLong(now endpoint.Time, whole *trip, n, size int, opener, 
 func (s *Stage) firing(now endpoint.Time, t *trip, i int) int {
 	for ; i < len(s.p.faults); i++ {
 		f, c := &s.p.faults[i], &s.counts[i]
-		if !s.candidate(f, now, t) || c.done || f.Do == rules.Reorder && c.holding > 0 {
+		if !s.candidate(f, now, t) || c.done {
 			continue
 		}
 		if f.once && c.holding > 0 {
 			break // it is the same one, sent again: see act
 		}
-		if c.Choose(&f.Which, s.p.rule.Seed, s.ordinal, f.index) {
+		if c.Choose(&f.Which, s.p.rule.Seed, s.ordinal, f.index) && !(f.Do == rules.Reorder && c.holding > 0) {
 			break
 		}
 	}
