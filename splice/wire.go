@@ -111,7 +111,7 @@ func (s *Shard) reach(now endpoint.Time, f *flow, l endpoint.Leg) {
 	if leg.record.firstByte != 0 {
 		f.stage.Reach(now, l, rules.FirstByte, h)
 	}
-	if st > endpoint.Established {
+	if leg.record.finOut != 0 || leg.record.finIn != 0 {
 		f.stage.Reach(now, l, rules.Closing, h)
 	}
 	if st == endpoint.FinWait2 || st == endpoint.CloseWait {
