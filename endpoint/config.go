@@ -29,9 +29,16 @@ type Config struct {
 	MinRTO     time.Duration
 	MaxRTO     time.Duration // at least 60 s (RFC 6298, 2.5)
 	InitialRTO time.Duration // 1 s (RFC 6298, 2.1)
-	SYNRetries int           // retransmissions of SYN or SYN-ACK before giving up
-	R1         int           // retransmissions of data before the user is told (SHLD-10: at least 3)
-	R2         time.Duration // time without progress before the connection is given up (SHLD-11: at least 100 s)
+	SYNRetries int           // retransmissions of a SYN before giving up: 3 minutes at least (MUST-23)
+	// SYNACKRetries is the same for a SYN-ACK. We depart from the RFC's 3
+	// minutes there, because what waits for the ACK is a half-open handshake
+	// that anybody can cause.
+	SYNACKRetries int
+	R1            int // retransmissions of data before the user is told (SHLD-10: at least 3)
+	// R2 is the time without progress before the connection is given up
+	// (SHLD-11: at least 100 s): the user timeout. It is not announced to the
+	// peer as RFC 5482 would have it, for the peer's own is across the splice.
+	R2 time.Duration
 	// BlackHole is after how many timeouts in a row smaller packets are tried,
 	// because a router may drop what is too big without a word (RFC 4821,
 	// 7.7); 0 is never.
@@ -64,7 +71,8 @@ func DefaultConfig() Config {
 		MinRTO:        200 * time.Millisecond,
 		MaxRTO:        120 * time.Second,
 		InitialRTO:    time.Second,
-		SYNRetries:    6,
+		SYNRetries:    7,
+		SYNACKRetries: 6,
 		R1:            3,
 		BlackHole:     4,
 		R2:            15 * time.Minute,

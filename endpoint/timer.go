@@ -137,9 +137,13 @@ func (e *Endpoint) retransmissionTimeout(now Time) {
 		e.timer.probes++
 	}
 	if !e.synchronized() {
-		// R2 of a SYN (MUST-22, MUST-23) is a number of retries, for the
-		// caller bounds the attempt by the life of the other leg.
-		if int(e.timer.probes) > e.cfg.SYNRetries {
+		// R2 of a SYN (MUST-22, MUST-23) is a number of retries. The user may
+		// give up sooner: a relay does with the life of the other leg.
+		most := e.cfg.SYNRetries
+		if e.passive {
+			most = e.cfg.SYNACKRetries
+		}
+		if int(e.timer.probes) > most {
 			e.delete(EventTimeout)
 			return
 		}

@@ -63,6 +63,7 @@ func newPlaybook(t *testing.T, opt Options) *playbook {
 	p.target = p.serverA
 	if opt.Endpoint.ReceiveBuffer == 0 {
 		opt.Endpoint = endpoint.DefaultConfig()
+		opt.Endpoint.SYNRetries = 6 // as in the gateway
 		// The largest buffer that needs no scaling: the window that a SYN
 		// tells of is the whole one, and no update follows it.
 		opt.Endpoint.ReceiveBuffer = 65535
