@@ -20,7 +20,7 @@ func TestDefaultsKeepWithinTheRFCs(t *testing.T) {
 		"RFC 6298, 2.5: the RTO's bound is at least 60 s":  c.MaxRTO >= time.Minute,
 		"RFC 6928: an initial window of ten segments":      c.InitialWindow == 10,
 		"MUST-13: TIME-WAIT lasts longer than most delays": c.MSL >= 30*time.Second,
-		"MAY-18: CUBIC":                                    newCongestionControl(c.Congestion).Name() == "cubic",
+		"MAY-18: CUBIC": newCongestionControl(c.Congestion).Name() == "cubic",
 	} {
 		if !ok {
 			t.Error(why)

@@ -42,6 +42,7 @@ type script struct {
 	peer  Seq
 	out   []sentSegment
 	bytes int
+	edge  Seq // of the window that the peer was told
 }
 
 type sentSegment struct {
@@ -131,6 +132,7 @@ func (s *script) poll() {
 		out := sentSegment{at: s.now, Segment: seg, n: seg.PayloadLen()}
 		out.Pieces = nil
 		s.out = append(s.out, out)
+		s.wantEdge(&seg)
 		seg.Pieces = nil
 		if len(s.out) > 1000 {
 			s.fail("sends without end")
@@ -139,6 +141,25 @@ func (s *script) poll() {
 	if err := s.e.Verify(); err != nil {
 		s.fail("%v", err)
 	}
+}
+
+// wantEdge demands of each segment that the right edge of the window does not
+// move left (SHLD-14).
+func (s *script) wantEdge(g *Segment) {
+	if !g.Flags.Has(ACK) || g.Flags.Has(RST) {
+		return
+	}
+	shift := s.e.rcv.scale
+	if g.Flags.Has(SYN) {
+		s.edge, shift = g.Ack, 0
+	} else if s.edge == 0 {
+		s.edge = g.Ack
+	}
+	edge := g.Ack.Plus(int(g.Window) << shift)
+	if edge.Before(s.edge) {
+		s.fail("the right edge of the window moves left by %d", edge.To(s.edge))
+	}
+	s.edge = edge
 }
 
 func (s *script) command(cmd string) {
