@@ -81,7 +81,8 @@ type Counters struct {
 	BetweenShards   uint64      `json:"between_shards"` // packets that came to the wrong shard
 	NotHeld         uint64      `json:"not_held"`       // segments that a rule should have held, for lack of room
 	SendErrors      uint64      `json:"send_errors"`
-	TraceLost       uint64      `json:"trace_lost"`      // segments that the ladder does not show
+	TraceLost       uint64      `json:"trace_lost"`      // events that no ladder or trace shows
+	Traces          int         `json:"traces"`          // readers of events that are attached
 	EndsNotLogged   uint64      `json:"ends_not_logged"` // connections whose end was not logged
 	Rules           []RuleCount `json:"rules"`
 	Edge            Edge        `json:"edge"`

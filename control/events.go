@@ -90,18 +90,18 @@ func (s *Source) serveEvents(w http.ResponseWriter, r *http.Request, quit <-chan
 		fail(w, http.StatusServiceUnavailable, errors.New("this run has no events"))
 		return
 	}
-	tap, err := s.Tracer.Subscribe(filter, snap)
-	if err != nil {
-		fail(w, http.StatusServiceUnavailable, err)
-		return
-	}
-	defer tap.Close()
 	stop, err := s.watch()
 	if err != nil {
 		fail(w, http.StatusServiceUnavailable, err)
 		return
 	}
 	defer stop()
+	tap, err := s.Tracer.Subscribe(filter, snap)
+	if err != nil {
+		fail(w, http.StatusServiceUnavailable, err)
+		return
+	}
+	defer tap.Close()
 	stream(w, r, tap, quit)
 }
 

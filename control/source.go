@@ -119,6 +119,9 @@ func (s *Source) counters() (*Counters, error) {
 			out.Rules = append(out.Rules, RuleCount{Name: r.Name, Action: r.Action.String(), Reached: r.Reached(), Taken: r.Taken()})
 		}
 	}
+	if s.Tracer != nil {
+		out.Traces = s.Tracer.Taps()
+	}
 	if s.Lost != nil {
 		out.TraceLost, out.EndsNotLogged = s.Lost()
 	}

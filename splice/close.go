@@ -92,6 +92,7 @@ func (s *Shard) finish(now endpoint.Time, f *flow) {
 		Server:      f.serverAddr(),
 		Rule:        f.profile.rule,
 		Legs:        f.verdicts(now),
+		Fired:       f.fired,
 		Started:     s.opt.Epoch.Add(time.Duration(f.opened)),
 		Duration:    now.Sub(f.opened),
 		ToServer:    v.delivered(),

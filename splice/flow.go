@@ -56,6 +56,8 @@ type flow struct {
 	stage    *faults.Stage // nil if the rule has no faults on segments
 	pipes    *pipelines    // nil unless the rule has stream policies
 
+	fired []Fired // faults of the rule that have acted
+
 	firstClose string // empty while nobody has closed
 	how        How
 	cause      byte // first letter of the termination codes, once it did not end in order

@@ -110,4 +110,5 @@ type Summary struct {
 	ClientState    endpoint.State // the leg's last state before CLOSED
 	ServerState    endpoint.State
 	Legs           [2]LegVerdict
+	Fired          []Fired // in the order in which they first did; not to be changed
 }

@@ -468,14 +468,17 @@ func (d *fakeDevice) SendUnreachable(l endpoint.Leg, e *endpoint.ICMPError, t *e
 
 // watcher is an observer that remembers.
 type watcher struct {
-	closed           []Summary
-	segments, octets int // of segments, and as counted in what they carry
-	notes            []string
-	faults           []FaultEvent
+	closed                  []Summary
+	again, segments, octets int // of segments, and as counted in what they carry
+	notes                   []string
+	faults                  []FaultEvent
 }
 
 func (w *watcher) Segment(e *SegmentEvent) {
 	w.segments++
+	if e.Again {
+		w.again++
+	}
 	w.octets += e.Segment.PayloadLen()
 	if e.Note != "" && !strings.HasPrefix(e.Note, noteHeld) && e.Note != noteHeldAgain {
 		w.notes = append(w.notes, e.Note)

@@ -208,11 +208,8 @@ func (f *flow) dropPipelines() {
 
 // reportPolicy tells the observer what a policy has done.
 func (s *Shard) reportPolicy(now endpoint.Time, f *flow, l endpoint.Leg, act stream.Act) {
-	if s.opt.Observer == nil {
-		return
-	}
 	policy := &f.by.Streams[act.Policy]
-	s.opt.Observer.Fault(&FaultEvent{
+	s.report(f, &FaultEvent{
 		At:       now,
 		Conn:     f.id,
 		Client:   f.clientAddr(),

@@ -107,3 +107,17 @@ func TestTerminationCodesAreDocumented(t *testing.T) {
 		t.Errorf("docs/termination-codes.md has the rows\n%s\nwant\n%s", got, strings.Join(want, "\n"))
 	}
 }
+
+// A segment that a fault has lost was sent: the next copy is known as one.
+func TestASegmentAfterItsLossIsSentAgain(t *testing.T) {
+	p := newPlaybook(t, Options{Rules: faulty(rules.Fault{Leg: rules.Server, On: rules.Data, Do: rules.Lose, Which: rules.Which{Nth: 1}})})
+	p.play(handshake + `
+		client > P. 1:101(100) ack 1
+		quiet
+		+1.1
+		client < . 1:1(0) ack 101
+	`)
+	if n := len(p.dev.out[endpoint.Server]); n == 0 || p.watch.again != n {
+		t.Errorf("%d segments are said to have been sent before, want all %d that came to the server", p.watch.again, n)
+	}
+}

@@ -43,9 +43,6 @@ func (h *stageHost) Fired(now endpoint.Time, e *faults.Event) {
 	if e.Fault.Do == rules.Corrupt && !e.Out {
 		s.drop(endpoint.ReasonBadChecksum)
 	}
-	if s.opt.Observer == nil {
-		return
-	}
 	leg := &f.legs[e.Leg]
 	v := &s.fault
 	*v = FaultEvent{
@@ -73,7 +70,7 @@ func (h *stageHost) Fired(now endpoint.Time, e *faults.Event) {
 	if !e.Out && e.Seg.Flags.Has(endpoint.SYN) {
 		v.IRS = e.Seg.Seq // nobody has learnt it yet
 	}
-	s.opt.Observer.Fault(v)
+	s.report(f, v)
 }
 
 // arrive lets a segment of a leg's peer in, past the faults of its rule.

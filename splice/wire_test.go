@@ -42,6 +42,10 @@ func TestTheFirstSYNIsLost(t *testing.T) {
 		server < P. 1:11(10) ack 1
 	`)
 	p.wantFaults("client in syn drop first 2", "client in syn drop first 2")
+	p.shard.Shutdown(p.dev.now)
+	if got := p.watch.closed[0].Fired; len(got) != 1 || got[0] != (Fired{Text: "client in syn drop first 2", Count: 2}) {
+		t.Errorf("the summary says of faults %+v", got)
+	}
 	e := p.watch.faults[0]
 	if !e.HasSegment || e.Flags != endpoint.SYN || e.Seq != e.IRS || e.Do != rules.Lose || e.Rule != "late" || e.Conn != 1 {
 		t.Errorf("the event is %+v", e)

@@ -73,13 +73,15 @@ type State struct {
 	After  string `json:"after"`
 }
 
-// Fault is a fault of a rule that fired.
+// Fault is a fault, or a stream policy, of a rule that fired.
 type Fault struct {
-	Index int      `json:"index"`
-	Text  string   `json:"text"`
-	Do    string   `json:"do"`
-	By    *float64 `json:"by_ms,omitempty"`
-	N     int      `json:"n,omitempty"`
+	Index    int      `json:"index"`
+	Stream   bool     `json:"stream,omitempty"`
+	Text     string   `json:"text"`
+	Do       string   `json:"do"`
+	By       *float64 `json:"by_ms,omitempty"`
+	N        int      `json:"n,omitempty"`
+	Position uint64   `json:"position,omitempty"`
 }
 
 // Octets are written in hexadecimal.
@@ -196,6 +198,9 @@ func (w *scribe) fault(f *splice.FaultEvent) *Event {
 		Fault: &Fault{Index: f.Fault, Text: f.Text, Do: f.Do.String(), N: f.N},
 	}
 	w.at(e, f.At)
+	if f.IsStream {
+		e.Fault.Stream, e.Fault.Do, e.Fault.Position = true, f.Stream.String(), f.Position
+	}
 	if f.By != 0 {
 		e.Fault.By = millis(f.By)
 	}

@@ -98,7 +98,7 @@ func (f *Filter) fault(e *splice.FaultEvent) bool {
 }
 
 func (f *Filter) closed(s *splice.Summary) bool {
-	return f == nil || f.root(&subject{conn: s.Conn, client: s.Client, server: s.Server, rule: s.Rule, bothLegs: true, fault: s.Rule != ""})
+	return f == nil || f.root(&subject{conn: s.Conn, client: s.Client, server: s.Server, rule: s.Rule, bothLegs: true, fault: len(s.Fired) > 0})
 }
 
 // word is one word of a filter. A quoted one is never a keyword.

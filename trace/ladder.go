@@ -88,13 +88,11 @@ func (l *Ladder) segment(e *Event) {
 func (l *Ladder) fault(e *Event) {
 	d := l.of(e)
 	var lines []line
-	if e.Segment != nil {
-		switch endOf(e) {
-		case endLost:
-			lines = append(lines, line{arrow(e), red, ""})
-		case endHeld:
-			lines = append(lines, line{arrow(e), yellow, ""})
-		}
+	switch endOf(e) {
+	case endLost:
+		lines = append(lines, line{arrow(e), red, ""})
+	case endHeld:
+		lines = append(lines, line{arrow(e), yellow, ""})
 	}
 	for _, text := range wrap("▲ "+faultText(e), legWidth-3) {
 		lines = append(lines, line{fitLeft("   "+text, legWidth), yellow, ""})
@@ -188,6 +186,9 @@ func (l *Ladder) closed(e *Event) {
 	for i, v := range [...]*LegVerdict{&e.Verdict.Client, &e.Verdict.Server} {
 		name := [...]string{"client leg", "server leg"}[i]
 		l.print(fmt.Sprintf("  %s %s %-10s  %s", name, fitLeft(v.Code, 2), v.State, v.phases()))
+	}
+	for _, f := range e.Verdict.Fired {
+		l.print("  " + l.paint(yellow, fmt.Sprintf("▲ %d × %s", f.Count, f.Text)))
 	}
 }
 

@@ -26,6 +26,7 @@ func endAttrs(s *splice.Summary, full bool) []slog.Attr {
 	}
 	if full {
 		return append(attrs,
+			slog.Any("fired", verdictOf(s).Fired),
 			slog.Any("client_leg", NewLegVerdict(client)),
 			slog.Any("server_leg", NewLegVerdict(server)))
 	}
@@ -34,6 +35,7 @@ func endAttrs(s *splice.Summary, full bool) []slog.Attr {
 		slog.String("client_leg", s.ClientState.SS()),
 		slog.String("server_leg", s.ServerState.SS()),
 		slog.String("rtt", shortTime(client.SRTT)+"/"+shortTime(server.SRTT)),
+		slog.Uint64("fired", fired(s)),
 		slog.String("resent", fmt.Sprintf("%d/%d", client.Retransmits, server.Retransmits)))
 }
 

@@ -32,8 +32,11 @@ const (
 
 // endOf says how far the segment of an event gets.
 func endOf(e *Event) arrowEnd {
-	if e.Fault == nil {
+	switch {
+	case e.Fault == nil:
 		return endThere
+	case e.Segment == nil:
+		return endNotDrawn
 	}
 	switch e.Fault.Do {
 	case rules.Lose.String(), rules.Ignore.String():

@@ -43,6 +43,7 @@ func story() []*Event {
 		}
 		out = append(out, w.segment(e))
 	}
+	end.Fired = []splice.Fired{{Index: 1, Text: "server data drop nth 1", Count: 1}, {Text: "client fin delay by 1s", Count: 1}}
 	return append(out, w.closed(&end))
 }
 

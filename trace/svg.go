@@ -348,6 +348,10 @@ func verdictBox(s *strings.Builder, e *Event, y float64) float64 {
 			text(s, 160, at, `font-size="10.5"`, line)
 		}
 	}
+	for _, f := range v.Fired {
+		at += 20
+		text(s, margin+16, at, `font-weight="bold" fill="`+inkFault+`"`, fmt.Sprintf("▲ %d × %s", f.Count, f.Text))
+	}
 	height := at + 16 - y
 	fmt.Fprintf(s, `<rect x="%d" y="%.0f" width="%d" height="%.0f" rx="8" fill="none" stroke="%s"/>`+"\n", margin, y, svgWidth-2*margin, height, inkRule)
 	return height + 28

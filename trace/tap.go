@@ -76,6 +76,9 @@ func (p *Tap) Close() {
 	t.taps.Store(&list)
 }
 
+// Taps is how many readers are attached.
+func (t *Tracer) Taps() int { return len(t.loadTaps()) }
+
 func (t *Tracer) loadTaps() []*Tap {
 	if list := t.taps.Load(); list != nil {
 		return *list

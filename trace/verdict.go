@@ -16,8 +16,18 @@ type Verdict struct {
 	ToClient uint64     `json:"bytes_to_client"`
 	ClosedBy string     `json:"closed_by"`
 	How      string     `json:"how"`
+	Fired    []Fired    `json:"fired,omitempty"`
 	Client   LegVerdict `json:"client_leg"`
 	Server   LegVerdict `json:"server_leg"`
+}
+
+// Fired is how often a fault, or a stream policy, of the connection's rule has
+// acted on it.
+type Fired struct {
+	Index  int    `json:"index"`
+	Stream bool   `json:"stream,omitempty"`
+	Text   string `json:"text"`
+	Count  uint32 `json:"count"`
 }
 
 // LegVerdict is the part of one leg. What has not happened is left out.
@@ -109,12 +119,24 @@ func how(h splice.How) string {
 }
 
 func verdictOf(s *splice.Summary) *Verdict {
-	return &Verdict{
+	v := &Verdict{
 		Seconds:  s.Duration.Round(time.Microsecond).Seconds(),
 		ToServer: s.ToServer, ToClient: s.ToClient,
 		ClosedBy: s.FirstClose, How: how(s.How),
 		Client: NewLegVerdict(&s.Legs[endpoint.Client]), Server: NewLegVerdict(&s.Legs[endpoint.Server]),
 	}
+	for _, f := range s.Fired {
+		v.Fired = append(v.Fired, Fired{f.Index, f.IsStream, f.Text, f.Count})
+	}
+	return v
+}
+
+// fired is how often all faults of a connection have acted.
+func fired(s *splice.Summary) (n uint64) {
+	for _, f := range s.Fired {
+		n += uint64(f.Count)
+	}
+	return n
 }
 
 func (w *scribe) closed(s *splice.Summary) *Event {
