@@ -46,9 +46,9 @@ type Policy struct {
 	Then       Ending
 	Find       []byte
 	Pattern    *regexp.Regexp // instead of Find
-	With       []byte
-	First      uint64 // at most so many times; 0: no limit
-	At         uint64 // position in the stream
+	With       []byte         // for Pattern a template: ${1} is its first group, $$ a dollar
+	First      uint64         // at most so many times; 0: no limit
+	At         uint64         // position in the stream
 	Range      Octets
 	Every      uint64
 	Until      Optional[On] // a moment, of the leg To

@@ -50,8 +50,8 @@
 //
 // Throttle is a token bucket. What leaves, leaves in pieces of about pieceTime
 // worth of the rate, and never in smaller ones than that while more is there.
-// The bucket holds Burst, but not less than burstTime worth of the rate, which
-// is what timers of one millisecond need.
+// The bucket holds Burst, but not less than a piece and burstTime worth of the
+// rate, which is what timers of one millisecond need.
 //
 // Slice makes pieces that want a segment of their own. The next one follows
 // not earlier than Gap after, and only when the last one has been sent. A
@@ -64,7 +64,12 @@
 // could be the beginning of a match waits for its rest, and nothing else
 // does: no longer than replaceSilence after the last octet came, and no
 // longer than replaceAge in all; then it passes, and a match that has begun in
-// it is not found any more. The end of the stream ends the wait at once.
+// it is not found any more. The end of the stream ends the wait at once. A
+// pattern matches what package regexp would match in the whole stream, but for
+// matches of nothing, which are none, and those longer than maxMatch, which
+// are not found. Reading for a pattern costs little where no match can begin,
+// and otherwise time in proportion to the ways in which it can go on; a
+// pattern that is often abandoned late is read that often anew.
 //
 // Insert acts as soon as the octets before At have passed, without waiting for
 // the next; a stream that ends before At is left alone.

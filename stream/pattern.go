@@ -2,6 +2,7 @@ package stream
 
 import (
 	"bytes"
+	"regexp"
 	"unicode/utf8"
 
 	"tcpmitm/endpoint"
@@ -17,10 +18,13 @@ const maxMatch = 64 << 10
 type pattern struct {
 	auto automaton
 	with []byte
-	left uint64 // how often it may still replace
+	// template is the expression, if with refers to its groups.
+	template *regexp.Regexp
+	left     uint64 // how often it may still replace
 
 	kept   queue
 	at     uint64 // position of the first octet kept
+	before rune   // what is before it; -1 at the very beginning
 	index  int    // where in kept the automaton reads: the item,
 	offset int    // and the octet in it
 	wait   wait
@@ -34,12 +38,16 @@ func newPattern(r *rules.Policy) maker {
 		panic("stream: " + err.Error())
 	}
 	with, left := bytes.Clone(r.With), r.First
+	var template *regexp.Regexp
+	if bytes.IndexByte(with, '$') >= 0 {
+		template = r.Pattern
+	}
 	if left == 0 {
 		left = ^uint64(0)
 	}
 	return func(p *Pipeline) stage {
-		s := &pattern{with: with, left: left, report: p.reporter()}
-		s.auto.program = g
+		s := &pattern{with: with, template: template, left: left, report: p.reporter()}
+		s.auto.program, s.before = g, -1
 		s.auto.restart(0, -1)
 		return s
 	}
@@ -190,7 +198,9 @@ func (s *pattern) forward(n int) {
 // letGo hands on the octets before a position.
 func (s *pattern) letGo(p *Pipeline, to uint64, out *queue) {
 	for s.at < to {
-		n := int(min(to-s.at, uint64(len(s.kept.at(0).chunk.Data))))
+		data := s.kept.at(0).chunk.Data
+		n := int(min(to-s.at, uint64(len(data))))
+		s.before = runeOf(data[n-1])
 		s.shift(n)
 		s.kept.pass(p.pool, n, out)
 	}
@@ -212,15 +222,37 @@ func (s *pattern) replace(p *Pipeline, out *queue) {
 	a := &s.auto
 	s.letGo(p, a.from, out)
 	s.report.tell(p, a.from, int(a.to-a.from))
+	with := s.with
+	if s.template != nil {
+		with = s.expand()
+	}
 	for s.at < a.to {
 		n := int(min(a.to-s.at, uint64(len(s.kept.at(0).chunk.Data))))
 		s.at += uint64(n)
 		s.kept.drop(n)
 	}
-	out.give(p.pool, s.with)
+	out.give(p.pool, with)
 	s.left--
+	s.before = a.prevTo
 	s.index, s.offset = 0, 0
 	a.restart(a.to, a.prevTo)
+}
+
+// expand fills the groups of the match, with which what is kept begins, into
+// the template.
+func (s *pattern) expand() []byte {
+	n := int(s.auto.to - s.auto.from)
+	text := make([]byte, 0, n+utf8.UTFMax)
+	for i := 0; i < s.kept.len() && len(text) < cap(text); i++ {
+		data := s.kept.at(i).chunk.Data
+		text = append(text, data[:min(len(data), cap(text)-len(text))]...)
+	}
+	behind := rune(-1)
+	if len(text) > n {
+		behind, _ = utf8.DecodeRune(text[n:])
+	}
+	match := s.auto.groups(text[:n], s.before, behind, s.template.NumSubexp())
+	return s.template.Expand(nil, s.with, text[:n], match)
 }
 
 // giveUp ends the wait for the rest of a possible match: what was found so far

@@ -17,9 +17,10 @@ import (
 func replaceWhole(re *regexp.Regexp, text, with string) string {
 	var b strings.Builder
 	at := 0
-	for _, m := range re.FindAllStringIndex(text, -1) {
+	for _, m := range re.FindAllStringSubmatchIndex(text, -1) {
 		if m[0] < m[1] {
-			b.WriteString(text[at:m[0]] + with)
+			b.WriteString(text[at:m[0]])
+			b.Write(re.ExpandString(nil, with, text, m))
 			at = m[1]
 		}
 	}
@@ -50,11 +51,12 @@ func TestPatternsDoNotDependOnSegments(t *testing.T) {
 		{`a{3}(b{5})?`, "aaabbbbaaabbbbbb"},
 		{`(a(.{3}b)?)+`, "aaaxaabaxxb"},
 		{`$`, "abc"},
+		{`(\w+) (\w+)`, "one two three four\nfive six"},
 		{`(^|\n)b`, "b\nb\nab"},
 	} {
 		re := regexp.MustCompile(c.pattern)
-		r := rules.Policy{Do: rules.Replace, Pattern: re, With: []byte("<#>")}
-		want := replaceWhole(re, c.text, "<#>")
+		r := rules.Policy{Do: rules.Replace, Pattern: re, With: []byte("<$1#>")}
+		want := replaceWhole(re, c.text, "<$1#>")
 		for i := range len(c.text) + 1 {
 			for j := i; j <= len(c.text); j++ {
 				b := newBench(t, r)
@@ -113,7 +115,7 @@ func drawText(rnd *rand.Rand) string {
 
 func checkPattern(t *testing.T, re *regexp.Regexp, text string, piece func(n int) int) {
 	t.Helper()
-	b := newBench(t, rules.Policy{Do: rules.Replace, Pattern: re, With: []byte("#")})
+	b := newBench(t, rules.Policy{Do: rules.Replace, Pattern: re, With: []byte("#$1|$2")})
 	var cuts []string
 	for rest := text; rest != ""; {
 		n := piece(len(rest))
@@ -123,7 +125,7 @@ func checkPattern(t *testing.T, re *regexp.Regexp, text string, piece func(n int
 	}
 	b.close()
 	why := fmt.Sprintf("%q in %q", re, cuts)
-	b.want(why, replaceWhole(re, text, "#"))
+	b.want(why, replaceWhole(re, text, "#$1|$2"))
 	b.wantEnd(why, rules.EndFIN)
 }
 

@@ -12,7 +12,7 @@ import (
 // millisecond: a bucket of burstTime lets none of the rate be lost by that.
 const (
 	pieceTime = 10 * time.Millisecond // a piece is as long as that
-	burstTime = 5 * time.Millisecond  // and a bucket not less deep than that
+	burstTime = 5 * time.Millisecond  // and a bucket deeper than a piece by that
 	// A slow stream has pieces of up to slowPiece octets, if that makes none
 	// longer than slowTime; a fast one has none above maxPiece.
 	slowPiece = 512
@@ -47,7 +47,7 @@ func newThrottle(r *rules.Policy) maker {
 	worth := func(d time.Duration) int { return int(min(r.Rate*d.Seconds(), 1<<40)) }
 	t.piece = max(worth(pieceTime), min(slowPiece, worth(slowTime)), 1)
 	t.piece = min(t.piece, maxPiece)
-	depth := max(r.Burst, worth(burstTime), t.piece)
+	depth := max(r.Burst, t.piece+max(worth(burstTime), 1))
 	t.depth = time.Duration(min(math.Ceil(float64(depth)/r.Rate*1e9), math.MaxInt64/4))
 	return func(p *Pipeline) stage {
 		s := t
