@@ -18,6 +18,9 @@ type Config struct {
 
 	// Rules are the [[rule]] tables, compiled. It is never nil.
 	Rules *rules.Set
+	// Source are these tables as they were written, in the same order; see
+	// Change.
+	Source []map[string]any
 }
 
 // Mode says whose connections are intercepted.

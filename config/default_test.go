@@ -20,7 +20,7 @@ const ownFile = "../config.toml"
 // sections leaves out the rules, which have counters and no default.
 func sections(c *Config) Config {
 	out := *c
-	out.Rules = nil
+	out.Rules, out.Source = nil, nil
 	return out
 }
 

@@ -16,20 +16,19 @@ var actions = []choice[rules.Action]{
 	{"splice", rules.Splice}, {"pass", rules.Pass}, {"reset", rules.Reset}, {"drop", rules.Drop},
 }
 
-// rules reads the [[rule]] tables.
-func (t *table) rules() []*rules.Rule {
+// rules reads the [[rule]] tables and returns them too.
+func (t *table) rules() (out []*rules.Rule, source []map[string]any) {
 	if single, ok := t.values["rule"].(map[string]any); ok && single != nil {
 		t.get("rule")
 		t.add(t.at("rule"), "rules are a list of tables: write [[rule]] with two brackets")
-		return nil
+		return nil, nil
 	}
 	list := t.list("rule", "[[rule]]")
 	if len(list) > rules.MaxRules {
 		t.add(t.element("rule", rules.MaxRules), "there are %d rules, of which there may be %d", len(list), rules.MaxRules)
-		return nil
+		return nil, nil
 	}
 	names := map[string]Position{}
-	var out []*rules.Rule
 	for i, v := range list {
 		values, ok := v.(map[string]any)
 		if !ok {
@@ -37,8 +36,9 @@ func (t *table) rules() []*rules.Rule {
 			continue
 		}
 		out = append(out, t.row("rule", i, fmt.Sprintf("rule %d", i+1), values).rule(names))
+		source = append(source, values)
 	}
-	return out
+	return out, source
 }
 
 // rule reads one rule; names holds those of the rules before it.

@@ -62,7 +62,8 @@ func (r *reader) config(tree map[string]any, c *Config) {
 		oneOf(t, "format", &c.Log.Format, formats)
 		t.done()
 	}
-	c.Rules = rules.New(root.rules())
+	list, source := root.rules()
+	c.Rules, c.Source = rules.New(list), source
 	root.done()
 }
 
