@@ -46,7 +46,12 @@ func (c *Client) Counters(ctx context.Context) (*Counters, error) {
 }
 
 func (c *Client) get(ctx context.Context, path string, into any) error {
-	a, err := c.ask(ctx, c.http, path)
+	return c.exchange(ctx, http.MethodGet, path, nil, into)
+}
+
+// exchange asks and reads the answer.
+func (c *Client) exchange(ctx context.Context, method, path string, question io.Reader, into any) error {
+	a, err := c.ask(ctx, c.http, method, path, question)
 	if err != nil {
 		return err
 	}
@@ -63,9 +68,9 @@ func (c *Client) get(ctx context.Context, path string, into any) error {
 
 // ask sends a question and returns the answer, its body to be read and closed.
 // An answer that says what is wrong is an error.
-func (c *Client) ask(ctx context.Context, h *http.Client, path string) (*http.Response, error) {
+func (c *Client) ask(ctx context.Context, h *http.Client, method, path string, question io.Reader) (*http.Response, error) {
 	// The host part of the address has no meaning on a unix socket.
-	q, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://tcpmitm"+path, nil)
+	q, err := http.NewRequestWithContext(ctx, method, "http://tcpmitm"+path, question)
 	if err != nil {
 		return nil, err
 	}

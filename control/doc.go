@@ -10,4 +10,8 @@
 //	GET /v1/events        what happens from now on, one JSON object a line (trace.Event);
 //	                      ?filter=TEXT (trace.ParseFilter), ?snap=N octets of payload
 //	GET /v1/counters      what there is and what was counted, see Counters
+//	GET /v1/rules         the rules in force and what they have done, see Rules
+//
+//	POST /v1/rules/enable, /v1/rules/disable, /v1/rules/set, /v1/rules/reload
+//	                      change them, see RuleChange and Rulebook
 package control

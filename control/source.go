@@ -22,6 +22,8 @@ type Source struct {
 	Rules func() *rules.Set
 	// Lost tells what the trace could not show; nil is nothing.
 	Lost func() (segments, ends uint64)
+	// Rulebook changes the rules; nil is that they cannot be changed.
+	Rulebook *Rulebook
 	// Tracer is the observer of all shards, and where events are read; nil is
 	// none.
 	Tracer *trace.Tracer

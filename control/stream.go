@@ -42,7 +42,7 @@ type Stream struct {
 // From its return on nothing that happens is missed. The stream ends with ctx.
 func (c *Client) Events(ctx context.Context, filter string, snap int) (*Stream, error) {
 	q := url.Values{"filter": {filter}, "snap": {strconv.Itoa(snap)}}
-	a, err := c.ask(ctx, &http.Client{Transport: c.http.Transport}, "/v1/events?"+q.Encode())
+	a, err := c.ask(ctx, &http.Client{Transport: c.http.Transport}, http.MethodGet, "/v1/events?"+q.Encode(), nil)
 	if err != nil {
 		return nil, err
 	}

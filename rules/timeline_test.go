@@ -33,3 +33,15 @@ func TestTimeline(t *testing.T) {
 		t.Errorf("reached %d, want %d: out of its time a rule counts nothing", timed.Reached(), taken)
 	}
 }
+
+func TestNextChange(t *testing.T) {
+	r := &Rule{Timeline: []Span{{At: 10, For: 5}, {At: 15, For: 5}, {At: 30, For: 1}, {At: 40}}}
+	for at, want := range map[time.Duration]time.Duration{0: 10, 10: 10, 14: 6, 15: 5, 20: 10, 29: 1, 30: 1, 31: 9, 40: 0, 50: 0} {
+		if got := r.NextChange(at); got != want {
+			t.Errorf("at %d the next change is %d later, want %d", at, got, want)
+		}
+	}
+	if got := (&Rule{}).NextChange(3); got != 0 {
+		t.Errorf("without a timeline: %d", got)
+	}
+}

@@ -36,6 +36,8 @@ type gateway struct {
 	pools    []*endpoint.Pool
 	shards   []*splice.Shard
 	rules    atomic.Pointer[rules.Set]
+	rulebook *control.Rulebook
+	reload   func() (*config.Config, error) // nil: there is no file
 
 	control *control.Socket
 	metrics net.Listener
@@ -47,10 +49,10 @@ type gateway struct {
 	rulesLeft bool // the firewall's rules could not be removed
 }
 
-// start builds a gateway. On an error nothing of it is left.
-func start(conf *config.Config, log *slog.Logger, tracer *trace.Tracer) (*gateway, error) {
-	g := &gateway{conf: conf, log: log}
-	g.rules.Store(conf.Rules)
+// start builds a gateway. On an error nothing of it is left. reload reads the
+// configuration again; nil means that it has no file.
+func start(conf *config.Config, reload func() (*config.Config, error), log *slog.Logger, tracer *trace.Tracer) (*gateway, error) {
+	g := &gateway{conf: conf, reload: reload, log: log}
 	warnings, err := g.build(tracer)
 	if err != nil {
 		return nil, errors.Join(err, g.down())
@@ -182,6 +184,8 @@ func (g *gateway) launch(tracer *trace.Tracer) (*control.Source, error) {
 	if _, err := rand.Read(opt.Secret[:]); err != nil {
 		return nil, fmt.Errorf("reading random numbers for initial sequence numbers: %w", err)
 	}
+	started := time.Now()
+	g.rulebook = control.NewRulebook(g.conf, &g.rules, started, g.reload, g.log)
 	for i, port := range g.ports {
 		own := opt
 		own.Index, own.Endpoint.Pool = i, g.pools[i]
@@ -203,7 +207,7 @@ func (g *gateway) launch(tracer *trace.Tracer) (*control.Source, error) {
 		return nil
 	})
 	return &control.Source{
-		Shards: g.shards, Version: version, Started: time.Now(), Rules: g.rules.Load, Lost: tracer.Lost, Tracer: tracer,
+		Shards: g.shards, Version: version, Started: started, Rules: g.rules.Load, Rulebook: g.rulebook, Lost: tracer.Lost, Tracer: tracer,
 		Edge: func(shard int) control.Edge { return edgeOf(g.ports[shard]) },
 	}, nil
 }

@@ -30,8 +30,10 @@ func newRun() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "run --config FILE",
 		Short: "Intercepts connections until it is told to stop (SIGTERM or Ctrl-C)",
-		Args:  noArgs,
-		RunE:  func(c *cobra.Command, _ []string) error { return run(&f, c.OutOrStdout(), c.ErrOrStderr()) },
+		Long: "Intercepts connections until it is told to stop (SIGTERM or Ctrl-C). At SIGHUP the rules\n" +
+			"are read from the file again; see tcpmitm rule.",
+		Args: noArgs,
+		RunE: func(c *cobra.Command, _ []string) error { return run(&f, c.OutOrStdout(), c.ErrOrStderr()) },
 	}
 	configFlag(c, &f.file)
 	c.Flags().BoolVarP(&f.ladder, "verbose", "v", false, "print every segment on both legs as a ladder, on standard output")
@@ -46,25 +48,34 @@ func run(f *runFlags, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	if err := f.apply(&conf.Log); err != nil {
+	// The flags are not the file's: a reload compares with what that said.
+	logged := conf.Log
+	if err := f.apply(&logged); err != nil {
 		return err
 	}
 	signals := make(chan os.Signal, maxSignals)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
 	defer signal.Stop(signals)
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
 
-	log := newLogger(stderr, &conf.Log)
-	opt := trace.Options{Logger: log, Full: conf.Log.Format == config.JSON, Epoch: nfq.Epoch()}
+	log := newLogger(stderr, &logged)
+	opt := trace.Options{Logger: log, Full: logged.Format == config.JSON, Epoch: nfq.Epoch()}
 	if f.ladder {
 		opt.Ladder, opt.Colour = stdout, isTerminal(stdout)
 	}
 	tracer := trace.New(opt)
-	g, err := start(conf, log, tracer)
+	var reload func() (*config.Config, error)
+	if f.file != "" {
+		reload = func() (*config.Config, error) { return config.Load(f.file) }
+	}
+	g, err := start(conf, reload, log, tracer)
 	if err != nil {
 		tracer.Close()
 		return err
 	}
-	cause := g.wait(signals)
+	cause := g.wait(signals, hangups)
 	err = g.stop(signals)
 	tracer.Close()
 	if cause != nil {

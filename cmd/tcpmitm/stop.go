@@ -11,15 +11,20 @@ import (
 const drainLook = 100 * time.Millisecond
 
 // wait returns when a signal asks for the end, or with the error of a shard
-// that cannot go on.
-func (g *gateway) wait(signals <-chan os.Signal) error {
-	select {
-	case sig := <-signals:
-		g.log.Info("stopping", "signal", sig.String(), "connections", g.connections())
-		return nil
-	case err := <-g.failed:
-		g.log.Error("stopping", "error", err)
-		return err
+// that cannot go on. At each hangup the rules are read again.
+func (g *gateway) wait(signals, hangups <-chan os.Signal) error {
+	for {
+		select {
+		case <-hangups:
+			// What is wrong stands in the log.
+			_, _ = g.rulebook.Reload(false)
+		case sig := <-signals:
+			g.log.Info("stopping", "signal", sig.String(), "connections", g.connections())
+			return nil
+		case err := <-g.failed:
+			g.log.Error("stopping", "error", err)
+			return err
+		}
 	}
 }
 

@@ -177,12 +177,12 @@ func TestWait(t *testing.T) {
 	g, _, _ := fakeGateway(t, 0)
 	signals := make(chan os.Signal, 1)
 	signals <- syscall.SIGTERM
-	if err := g.wait(signals); err != nil {
+	if err := g.wait(signals, nil); err != nil {
 		t.Errorf("a signal gave %v", err)
 	}
 	broken := errors.New("broken")
 	g.failed <- broken
-	if err := g.wait(signals); !errors.Is(err, broken) {
+	if err := g.wait(signals, nil); !errors.Is(err, broken) {
 		t.Errorf("a shard that failed gave %v", err)
 	}
 	if err := g.stop(signals); err != nil {

@@ -26,7 +26,7 @@ var allowed = map[string][]string{
 	"splice":      {"endpoint", "faults", "rules", "stream"},
 	"config":      {"profiles", "rules"},
 	"trace":       {"endpoint", "rules", "splice"},
-	"control":     {"endpoint", "rules", "splice", "trace"},
+	"control":     {"config", "endpoint", "rules", "splice", "trace"},
 	"cmd/tcpmitm": {"*"},
 }
 

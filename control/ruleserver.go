@@ -1,0 +1,67 @@
+package control
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"tcpmitm/config"
+)
+
+// RuleChange is the body of POST /v1/rules/{enable,disable,set,reload}.
+type RuleChange struct {
+	Name  string   `json:"name"`
+	Set   []string `json:"set"`   // TOML, laid over the rule
+	Unset []string `json:"unset"` // keys
+	Live  bool     `json:"live"`  // for connections that there are, too
+}
+
+// handleRules adds what is asked of the rulebook.
+func (s *Source) handleRules(mux *http.ServeMux) {
+	mux.HandleFunc("GET /v1/rules", func(w http.ResponseWriter, r *http.Request) {
+		if s.Rulebook == nil {
+			fail(w, http.StatusNotFound, errNoRulebook)
+			return
+		}
+		write(w, http.StatusOK, s.Rulebook.List())
+	})
+	for path, do := range map[string]func(b *Rulebook, c *RuleChange) (any, error){
+		"enable":  func(b *Rulebook, c *RuleChange) (any, error) { return b.Switch(c.Name, true, c.Live) },
+		"disable": func(b *Rulebook, c *RuleChange) (any, error) { return b.Switch(c.Name, false, c.Live) },
+		"set":     func(b *Rulebook, c *RuleChange) (any, error) { return b.Set(c.Name, c.Set, c.Unset, c.Live) },
+		"reload":  func(b *Rulebook, c *RuleChange) (any, error) { return b.Reload(c.Live) },
+	} {
+		mux.HandleFunc("POST /v1/rules/"+path, func(w http.ResponseWriter, r *http.Request) { s.change(w, r, do) })
+	}
+}
+
+var errNoRulebook = errors.New("the rules of this tcpmitm cannot be changed")
+
+// change carries out one change of the rules.
+func (s *Source) change(w http.ResponseWriter, r *http.Request, do func(*Rulebook, *RuleChange) (any, error)) {
+	if s.Rulebook == nil {
+		fail(w, http.StatusNotFound, errNoRulebook)
+		return
+	}
+	var c RuleChange
+	d := json.NewDecoder(r.Body)
+	d.DisallowUnknownFields()
+	if err := d.Decode(&c); err != nil {
+		fail(w, http.StatusBadRequest, fmt.Errorf(`the body is not JSON such as {"name": "late goodbye", "live": false}: %w`, err))
+		return
+	}
+	v, err := do(s.Rulebook, &c)
+	var none *config.NoRuleError
+	var wrong *config.Error
+	switch {
+	case err == nil:
+		write(w, http.StatusOK, v)
+	case errors.As(err, &none):
+		fail(w, http.StatusNotFound, err)
+	case errors.As(err, &wrong):
+		fail(w, http.StatusUnprocessableEntity, err)
+	default:
+		fail(w, http.StatusConflict, err)
+	}
+}
