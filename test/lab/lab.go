@@ -43,6 +43,7 @@ const (
 	lanMAC       = "02:00:00:00:01:01"
 	wanMAC       = "02:00:00:00:02:01"
 	serverMAC    = "02:00:00:00:02:02"
+	leastMTU6    = 1280     // a link of less has no IPv6
 	outputLimit  = 64 << 10 // octets of output shown when something fails
 )
 
@@ -126,38 +127,43 @@ func (l *Lab) addNamespace(name string) *Namespace {
 func (l *Lab) join() {
 	l.t.Helper()
 	c, g, s := l.Client.Name, l.Gateway.Name, l.Server.Name
-	mtu := ""
+	mtu, six := "", true
 	if l.options.MTU != 0 {
 		mtu = " mtu " + strconv.Itoa(l.options.MTU)
+		six = l.options.MTU >= leastMTU6
 	}
 	l.host("ip", "link", "add", clientDevice, "netns", c, "address", clientMAC,
 		"type", "veth", "peer", "name", lanDevice, "netns", g, "address", lanMAC)
 	l.host("ip", "link", "add", serverDevice, "netns", s, "address", serverMAC,
 		"type", "veth", "peer", "name", wanDevice, "netns", g, "address", wanMAC)
-	l.Client.batch(
-		"addr add 10.1.0.2/24 dev eth0", "addr add fd01::2/64 dev eth0 nodad",
-		"link set lo up", "link set eth0 up"+mtu)
-	l.Server.batch(
-		"addr add 10.2.0.2/24 dev eth0", "addr add fd02::2/64 dev eth0 nodad",
-		"link set lo up", "link set eth0 up"+mtu)
-	l.Gateway.batch(
-		"addr add 10.1.0.1/24 dev lan0", "addr add fd01::1/64 dev lan0 nodad",
-		"addr add 10.2.0.1/24 dev wan0", "addr add fd02::1/64 dev wan0 nodad",
+	l.Client.batch("addr add 10.1.0.2/24 dev eth0", "link set lo up", "link set eth0 up"+mtu)
+	l.Server.batch("addr add 10.2.0.2/24 dev eth0", "link set lo up", "link set eth0 up"+mtu)
+	l.Gateway.batch("addr add 10.1.0.1/24 dev lan0", "addr add 10.2.0.1/24 dev wan0",
 		"link set lo up", "link set lan0 up"+mtu, "link set wan0 up"+mtu)
-	// An IPv6 host answers its neighbours' questions only about a second
-	// after its address came, so the neighbours are told beforehand.
-	l.Client.batch("route add default via 10.1.0.1", "route add ::/0 via fd01::1",
-		"neigh replace fd01::1 dev eth0 lladdr "+lanMAC)
-	l.Server.batch("route add default via 10.2.0.1", "route add ::/0 via fd02::1",
-		"neigh replace fd02::1 dev eth0 lladdr "+wanMAC)
-	l.Gateway.batch("neigh replace fd01::2 dev lan0 lladdr "+clientMAC,
-		"neigh replace fd02::2 dev wan0 lladdr "+serverMAC)
+	l.Client.batch("route add default via 10.1.0.1")
+	l.Server.batch("route add default via 10.2.0.1")
+	if six {
+		l.joinIPv6()
+	}
 	if l.options.NoOffload {
 		l.Client.noOffload(clientDevice)
 		l.Server.noOffload(serverDevice)
 		l.Gateway.noOffload(lanDevice)
 		l.Gateway.noOffload(wanDevice)
 	}
+}
+
+// joinIPv6 gives the hosts their IPv6 addresses.
+func (l *Lab) joinIPv6() {
+	l.t.Helper()
+	// An IPv6 host answers its neighbours' questions only about a second
+	// after its address came, so the neighbours are told beforehand.
+	l.Client.batch("addr add fd01::2/64 dev eth0 nodad", "route add ::/0 via fd01::1",
+		"neigh replace fd01::1 dev eth0 lladdr "+lanMAC)
+	l.Server.batch("addr add fd02::2/64 dev eth0 nodad", "route add ::/0 via fd02::1",
+		"neigh replace fd02::1 dev eth0 lladdr "+wanMAC)
+	l.Gateway.batch("addr add fd01::1/64 dev lan0 nodad", "addr add fd02::1/64 dev wan0 nodad",
+		"neigh replace fd01::2 dev lan0 lladdr "+clientMAC, "neigh replace fd02::2 dev wan0 lladdr "+serverMAC)
 }
 
 func (l *Lab) setSysctls() {
