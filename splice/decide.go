@@ -111,6 +111,10 @@ func (s *Shard) withinLimits(now endpoint.Time, p *endpoint.Packet, d decision, 
 		s.drop(endpoint.ReasonOverLimit)
 		return decision{action: rules.Drop, fleeting: true}
 	}
+	if s.fullHouse() {
+		// A cookie would be a promise that nobody keeps.
+		return s.overLimit()
+	}
 	if (crowded && s.opt.Cookies == CookiesAuto || s.opt.Cookies == CookiesAlways) && s.canCookie(p, d.rule) {
 		d.cookie = true
 		return d

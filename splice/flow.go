@@ -147,6 +147,12 @@ func (l *leg) delivered() uint64 {
 	return l.written
 }
 
+// parted tells that the leg's peer has sent all and its FIN, and has
+// acknowledged all but, perhaps, the FIN that was passed on to it.
+func (l *leg) parted() bool {
+	return l.peerClosed && l.finPassed && l.delivered() == l.written
+}
+
 // release lets the endpoint go.
 func (l *leg) release() {
 	if l.ep != nil {

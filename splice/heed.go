@@ -63,6 +63,11 @@ func (s *Shard) heedLeg(now endpoint.Time, f *flow, l endpoint.Leg, ev endpoint.
 		f.ended(l)
 		s.refuse(now, f)
 		s.abort(now, f, l.Other())
+	case leg.parted() && ev&(endpoint.EventReset|endpoint.EventTimeout) != 0:
+		// All is said and done on this leg; its peer has not waited for our
+		// FIN to come again, or for its own ACK to get through. What the
+		// other peer is still to get of it is not lost by that.
+		f.ended(l)
 	case ev.Has(endpoint.EventReset):
 		f.closed(l.String(), ByReset)
 		f.ended(l)

@@ -10,7 +10,7 @@ import "tcpmitm/endpoint"
 // takePlace reserves both places of a new flow, or tells that the limit of
 // connections or of memory is reached.
 func (s *Shard) takePlace(now endpoint.Time, f *flow) bool {
-	if s.opt.Endpoint.Pool != nil && s.opt.Endpoint.Pool.Full() {
+	if s.fullHouse() {
 		return false
 	}
 	b := s.budget
@@ -25,6 +25,14 @@ func (s *Shard) takePlace(now endpoint.Time, f *flow) bool {
 	s.counters.Opened++
 	s.counters.HalfOpen++
 	return true
+}
+
+// fullHouse tells that the limit of connections or of memory is reached at
+// present.
+func (s *Shard) fullHouse() bool {
+	b := s.budget
+	return s.opt.Endpoint.Pool != nil && s.opt.Endpoint.Pool.Full() ||
+		b.Connections > 0 && b.connections.Load() >= b.Connections
 }
 
 // tooManyHalfOpen tells whether the limit of handshakes is reached.

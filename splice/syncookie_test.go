@@ -138,3 +138,18 @@ func TestCookieTimestampsNeverRunAhead(t *testing.T) {
 		}
 	}
 }
+
+// TestNoCookieForAFullHouse: nobody could keep what the cookie promises, and
+// whoever holds one cannot be let past any more. Found by the simulator, seed
+// 1331.
+func TestNoCookieForAFullHouse(t *testing.T) {
+	p := newPlaybook(t, Options{Cookies: CookiesAlways, Budget: &Budget{Connections: 1}, OverLimit: rules.Pass})
+	p.shard.budget.connections.Store(1)
+	p.play(`
+		client > S 0:0(0) <mss 1400,ws 5,sackOK,ts>
+		quiet
+	`)
+	if c := p.shard.Counters(); c.CookiesSent != 0 || len(p.dev.packets[endpoint.Server]) != 1 {
+		t.Errorf("%d cookies sent and %d packets passed, want none and one", c.CookiesSent, len(p.dev.packets[endpoint.Server]))
+	}
+}
