@@ -105,17 +105,20 @@ func (s *Shard) firstRule(now endpoint.Time, p *endpoint.Packet) (r *rules.Rule,
 // withinLimits turns the decision to splice into what the limits leave of it.
 func (s *Shard) withinLimits(now endpoint.Time, p *endpoint.Packet, d decision, f *flow) decision {
 	crowded := s.tooManyHalfOpen()
+	// A copy of a SYN that has its cookie already gets the same again: one
+	// that is let past would make two connections of it.
+	answered := d.cookie
 	d.cookie = false
 	if crowded && s.opt.Cookies == CookiesNever {
 		// Silence: whoever means it sends its SYN again.
 		s.drop(endpoint.ReasonOverLimit)
 		return decision{action: rules.Drop, fleeting: true}
 	}
-	if s.fullHouse() {
+	if s.fullHouse() && !answered {
 		// A cookie would be a promise that nobody keeps.
 		return s.overLimit()
 	}
-	if (crowded && s.opt.Cookies == CookiesAuto || s.opt.Cookies == CookiesAlways) && s.canCookie(p, d.rule) {
+	if answered || (crowded && s.opt.Cookies == CookiesAuto || s.opt.Cookies == CookiesAlways) && s.canCookie(p, d.rule) {
 		d.cookie = true
 		return d
 	}
