@@ -12,23 +12,38 @@ type ending uint8
 const (
 	closeWhenSent  ending = iota // half-close after the last octet
 	closeAfterPeer               // half-close when the other one has
-	abortMidway                  // RST after half of the octets
-	vanishMidway                 // silence after half of the octets
+	// From here on the other side does not get everything.
+	closeUnread  // close after half of the octets, and read no more
+	abortMidway  // RST after half of the octets
+	rebootMidway // forgets the connection after half of the octets, and resets what comes
+	vanishMidway // silence after half of the octets
 )
 
 // plan is what one side's application is going to do.
 type plan struct {
-	name    string
-	stream  byte // which pattern its octets follow
-	octets  int
-	ending  ending
-	pause   time.Duration // before the first octet and before the close
-	write   int           // octets for each write
-	every   time.Duration // between writes
-	read    int           // octets for each read; 0: all at once
-	rest    time.Duration // between reads
+	name   string
+	stream byte // which pattern its octets follow
+	octets int
+	ending ending
+	pause  time.Duration // before the first octet
+	write  int           // octets for each write
+	every  time.Duration // between writes
+	read   int           // octets for each read; 0: all at once
+	rest   time.Duration // between reads
+
+	// stopAt is where a reader stops for stopFor; nothing at 0.
+	stopAt  int
+	stopFor time.Duration
+	// lullAt is where a writer falls silent for lull; nothing at 0.
+	lullAt int
+	lull   time.Duration
+	// closeAt is the moment before which the close does not come: both
+	// sides' is the same for a simultaneous one.
+	closeAt endpoint.Time
+
 	partner *plan
-	app     *app // once it runs
+	app     *app   // once it runs
+	again   func() // what to do when the connection is forgotten
 	result  result
 }
 
@@ -44,18 +59,16 @@ type result struct {
 // app is a plan being carried out.
 type app struct {
 	*plan
-	c        *conn
-	partner  *plan
-	ready    bool // the pause is over
-	nextTx   endpoint.Time
-	nextRx   endpoint.Time
-	closing  bool
-	idle     endpoint.Time
-	watching bool
+	c       *conn
+	partner *plan
+	ready   bool // the pause is over
+	nextTx  endpoint.Time
+	nextRx  endpoint.Time
+	idle    endpoint.Time // since when nothing has happened
 }
 
 // idleLimit is how long an application waits for news before it gives up.
-const idleLimit = 20 * time.Minute
+const idleLimit = 40 * time.Minute
 
 func (a *app) start() {
 	a.plan.result = result{started: true}
@@ -102,21 +115,27 @@ func (a *app) heed(ev endpoint.Events) {
 func (a *app) act() {
 	r := &a.plan.result
 	w := a.c.h.w
+	if r.gone {
+		return
+	}
 	a.readSome()
 	if !r.established || !a.ready {
 		return
 	}
-	if a.ending >= abortMidway && r.sent >= a.octets/2 {
+	if a.ending >= closeUnread && r.sent >= a.octets/2 {
 		a.leave()
 		return
 	}
 	a.writeSome()
-	if r.sent == a.octets && !r.sentFIN {
-		if a.ending == closeWhenSent || a.ending == closeAfterPeer && a.eof() {
-			r.sentFIN = true
-			a.c.ep.CloseWrite(w.now)
-		}
+	if r.sent != a.octets || r.sentFIN || a.ending == closeAfterPeer && !a.eof() {
+		return
 	}
+	if w.now < a.closeAt {
+		w.at(a.closeAt, a.c.turn)
+		return
+	}
+	r.sentFIN = true
+	a.c.ep.CloseWrite(w.now)
 }
 
 // eof tells that the other side has closed and everything was read.
@@ -126,49 +145,79 @@ func (a *app) eof() bool { return a.plan.result.gotFIN && a.c.ep.Readable() == 0
 func (a *app) leave() {
 	h := a.c.h
 	a.plan.result.gone = true
-	if a.ending == vanishMidway {
+	switch a.ending {
+	case closeUnread:
+		a.plan.result.sentFIN = true
+		a.c.ep.Close(h.w.now)
+	case abortMidway:
+		a.c.ep.Abort(h.w.now)
+	case vanishMidway:
 		h.dead[a.c.in] = true
 		h.drop(a.c)
-		return
+	case rebootMidway:
+		h.drop(a.c)
 	}
-	a.c.ep.Abort(h.w.now)
 }
 
 // hurry reads all that is there: the connection gives way to a new one.
 func (a *app) hurry() {
-	a.plan.read, a.plan.rest = 0, 0
-	a.readSome()
+	a.plan.read, a.plan.rest, a.plan.stopAt, a.nextRx = 0, 0, 0, 0
+	if !a.plan.result.gone {
+		a.readSome()
+	}
 	a.ended()
 }
 
 func (a *app) readSome() {
 	w := a.c.h.w
-	if a.rest > 0 && w.now < a.nextRx {
+	if w.now < a.nextRx {
 		return
 	}
+	r := &a.plan.result
 	limit := 1 << 30
 	if a.read > 0 {
 		limit = a.read
+	}
+	if a.stopAt > 0 {
+		if r.got >= a.stopAt {
+			a.stopAt = 0
+			a.nextRx = w.now.Add(a.stopFor)
+			a.c.wake(a.stopFor)
+			return
+		}
+		limit = min(limit, a.stopAt-r.got)
 	}
 	for limit > 0 {
 		c, ok := a.c.ep.Read(w.now, limit)
 		if !ok {
 			return
 		}
-		for i, b := range c.Data {
-			if want := octet(a.partner.stream, a.plan.result.got+i); b != want {
-				w.fail("%s: octet %d is %#x and not %#x", a.name, a.plan.result.got+i, b, want)
-				break
-			}
-		}
-		a.plan.result.got += len(c.Data)
+		a.compare(c.Data)
+		r.got += len(c.Data)
 		limit -= len(c.Data)
 		a.idle = w.now
 		c.Release()
 	}
-	if a.rest > 0 {
+	if a.stopAt > 0 && r.got >= a.stopAt {
+		a.c.wake(0)
+	} else if a.read > 0 {
 		a.nextRx = w.now.Add(a.rest)
 		a.c.wake(a.rest)
+	}
+}
+
+// compare checks octets that were read with those that the partner wrote.
+func (a *app) compare(data []byte) {
+	got := a.plan.result.got
+	if end := got + len(data); end > a.partner.result.sent {
+		a.c.h.w.fail("%s read %d octets and %s has written %d", a.name, end, a.partner.name, a.partner.result.sent)
+		return
+	}
+	for i, b := range data {
+		if want := octet(a.partner.stream, got+i); b != want {
+			a.c.h.w.fail("%s: octet %d is %#x and not %#x", a.name, got+i, b, want)
+			return
+		}
 	}
 }
 
@@ -186,9 +235,15 @@ func (a *app) writeSome() {
 		}
 		a.c.ep.Write(w.now, endpoint.NewChunk(data, nil))
 		r.sent += n
-		if a.every > 0 {
-			a.nextTx = w.now.Add(a.every)
-			a.c.wake(a.every)
+		a.idle = w.now
+		gap := a.every
+		if a.lullAt > 0 && r.sent >= a.lullAt {
+			a.lullAt = 0
+			gap = a.lull
+		}
+		if gap > 0 {
+			a.nextTx = w.now.Add(gap)
+			a.c.wake(gap)
 		}
 	}
 }

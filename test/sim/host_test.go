@@ -11,6 +11,7 @@ import (
 // applications that follow a plan.
 type host struct {
 	w     *world
+	d     draws
 	name  string
 	pool  *endpoint.Pool
 	cfg   endpoint.Config
@@ -18,10 +19,17 @@ type host struct {
 	out   *link
 	conns []*conn // in the order of their making
 	// listen makes the application for a connection to a port; nil refuses.
-	// silent ports do not even refuse.
-	listen func(endpoint.Tuple) *plan
-	silent func(port uint16) bool
-	dead   map[endpoint.Tuple]bool // tuples of vanished connections: nobody answers
+	// silent ports do not even refuse, and calling ones answer a SYN with a
+	// SYN of their own.
+	listen          func(endpoint.Tuple, endpoint.Seq) *plan
+	silent, calling func(port uint16) bool
+	dead            map[endpoint.Tuple]bool // tuples of vanished connections: nobody answers
+	synCopies       int                     // how often each SYN is sent again at once
+	synEvery        time.Duration
+	// spoil, if set, changes what the host sends: a test of the tests.
+	spoil func(*conn, *endpoint.Segment)
+
+	badSums int
 }
 
 // conn is one connection of a host.
@@ -31,6 +39,7 @@ type conn struct {
 	in, out endpoint.Tuple
 	alarm   endpoint.Time
 	app     app
+	referee referee
 }
 
 func (h *host) find(in endpoint.Tuple) *conn {
@@ -42,6 +51,7 @@ func (h *host) find(in endpoint.Tuple) *conn {
 	return nil
 }
 
+// drop forgets a connection.
 func (h *host) drop(c *conn) {
 	for i := range h.conns {
 		if h.conns[i] == c {
@@ -51,23 +61,40 @@ func (h *host) drop(c *conn) {
 	}
 	c.ep.Release()
 	c.ep = nil
+	if again := c.app.plan.again; again != nil {
+		c.app.plan.again = nil
+		h.w.after(0, again)
+	}
 }
 
-// connect opens a connection from port, which is free, to a server.
-func (h *host) connect(from, to netip.AddrPort, p *plan) {
-	out := endpoint.NewTuple(from, to)
-	delete(h.dead, out.Reverse())
-	o := h.open
-	o.ISS = endpoint.Seq(h.w.rng.Uint32())
-	if h.w.chance(0.2) {
-		o.ISS = -endpoint.Seq(h.w.rng.Uint32N(1000)) // it will wrap
-	}
-	c := &conn{h: h, ep: endpoint.NewActive(h.w.now, &h.cfg, o), in: out.Reverse(), out: out}
+// begin makes a connection around an endpoint and starts its application.
+func (h *host) begin(ep *endpoint.Endpoint, in endpoint.Tuple, p *plan) *conn {
+	c := &conn{h: h, ep: ep, in: in, out: in.Reverse()}
+	c.referee = referee{w: h.w, name: h.name, state: ep.State()}
 	c.app = app{c: c, plan: p, partner: p.partner}
 	p.app = &c.app
 	h.conns = append(h.conns, c)
 	c.app.start()
+	return c
+}
+
+// openWith draws the ISS of a connection.
+func (h *host) openWith() endpoint.Open {
+	o := h.open
+	o.ISS = endpoint.Seq(h.d.Uint32())
+	if h.d.chance(0.2) {
+		o.ISS = -endpoint.Seq(h.d.Uint32N(1000)) // it will wrap
+	}
+	return o
+}
+
+// connect opens a connection from port, which is free, to a server.
+func (h *host) connect(from, to netip.AddrPort, p *plan) *conn {
+	out := endpoint.NewTuple(from, to)
+	delete(h.dead, out.Reverse())
+	c := h.begin(endpoint.NewActive(h.w.now, &h.cfg, h.openWith()), out.Reverse(), p)
 	c.turn()
+	return c
 }
 
 // busy tells whether a port has a connection.
@@ -76,15 +103,21 @@ func (h *host) busy(in endpoint.Tuple) bool { return h.find(in) != nil }
 // receive takes a packet from the link.
 func (h *host) receive(p packet) {
 	h.w.note("  >"+h.name, &p)
-	if h.dead[p.tuple] {
+	if p.icmp != nil {
+		if c := h.find(p.tuple.Reverse()); c != nil {
+			c.ep.HandleICMP(h.w.now, p.seq, p.icmp)
+			c.turn()
+		}
 		return
 	}
 	var s endpoint.Segment
-	if _, _, why := endpoint.ParseSegment(p.tcp, &s); why != endpoint.ReasonNone {
-		h.w.fail("%s got a segment that is none: %v", h.name, why)
+	if !p.decode(&s) {
+		h.badSums++ // MUST-3
 		return
 	}
-	s.ECN = p.ecn
+	if h.dead[p.tuple] {
+		return
+	}
 	c := h.find(p.tuple)
 	isSYN := s.Flags&(endpoint.SYN|endpoint.ACK|endpoint.RST) == endpoint.SYN
 	if c != nil && isSYN && c.ep.State() == endpoint.TimeWait && s.Seq.After(c.ep.Info().RcvNxt) {
@@ -92,26 +125,37 @@ func (h *host) receive(p packet) {
 		h.drop(c)     // RFC 9293, MAY-2
 		c = nil
 	}
-	if c == nil && isSYN && h.silent != nil && h.silent(p.tuple.DstPort) {
-		return
-	}
-	if c == nil && isSYN && h.listen != nil {
-		if plan := h.listen(p.tuple); plan != nil {
-			o := h.open
-			o.ISS = endpoint.Seq(h.w.rng.Uint32())
-			c = &conn{h: h, ep: endpoint.NewPassive(&h.cfg, o), in: p.tuple, out: p.tuple.Reverse()}
-			c.app = app{c: c, plan: plan, partner: plan.partner}
-			plan.app = &c.app
-			h.conns = append(h.conns, c)
-			c.app.start()
+	if c == nil && isSYN {
+		if h.silent != nil && h.silent(p.tuple.DstPort) {
+			return
 		}
+		c = h.accept(&p, s.Seq)
 	}
 	if c == nil {
 		h.refuse(p.tuple, &s)
 		return
 	}
+	c.referee.in(&s, c.ep.Info().SndScale)
 	c.ep.HandleSegment(h.w.now, &s)
 	c.turn()
+}
+
+// accept makes the connection that a SYN asks for, if somebody listens.
+func (h *host) accept(p *packet, isn endpoint.Seq) *conn {
+	if h.listen == nil {
+		return nil
+	}
+	plan := h.listen(p.tuple, isn)
+	if plan == nil {
+		return nil
+	}
+	if h.calling != nil && h.calling(p.tuple.DstPort) {
+		// The two SYNs cross (RFC 9293, 3.5, figure 7).
+		c := h.begin(endpoint.NewActive(h.w.now, &h.cfg, h.openWith()), p.tuple, plan)
+		c.turn()
+		return c
+	}
+	return h.begin(endpoint.NewPassive(&h.cfg, h.openWith()), p.tuple, plan)
 }
 
 // refuse answers a segment for nobody (RFC 9293, 3.10.7.1).
@@ -123,9 +167,7 @@ func (h *host) refuse(in endpoint.Tuple, s *endpoint.Segment) {
 	if !s.Flags.Has(endpoint.ACK) {
 		r = endpoint.Segment{Ack: s.End(), Flags: endpoint.RST | endpoint.ACK}
 	}
-	for _, p := range encode(in.Reverse(), &r, false) {
-		h.out.send(p)
-	}
+	encode(in.Reverse(), &r, false, h.out.send)
 }
 
 // turn lets the application act, sends, and sets the alarm.
@@ -134,31 +176,55 @@ func (c *conn) turn() {
 	if c.ep == nil {
 		return
 	}
+	c.referee.becomes(c.ep.State())
 	c.app.heed(c.ep.TakeEvents())
-	if c.ep == nil {
-		return
-	}
 	c.app.act()
 	if c.ep == nil {
 		return
 	}
+	c.referee.becomes(c.ep.State())
 	var s endpoint.Segment
 	for c.ep.PollSegment(w.now, &s) {
-		x := s
-		for _, p := range encode(c.out, &x, c.h.out.merge) {
-			c.h.out.send(p)
-		}
+		c.send(&s)
 	}
 	c.app.heed(c.ep.TakeEvents())
+	c.referee.becomes(c.ep.State())
 	if err := c.ep.Verify(); err != nil {
 		w.fail("%s: %v", c.h.name, err)
 	}
-	if c.ep.State() == endpoint.Closed && c.ep.Readable() == 0 {
+	if n := c.ep.Readable(); n > c.h.cfg.ReceiveBuffer+maxRounding {
+		w.fail("%s holds %d octets in a buffer of %d", c.h.name, n, c.h.cfg.ReceiveBuffer)
+	}
+	if c.ep.State() == endpoint.Closed && (c.ep.Readable() == 0 || c.app.plan.result.gone) {
 		c.app.ended()
 		c.h.drop(c)
 		return
 	}
 	c.setAlarm()
+}
+
+// maxRounding is by how much a window that is rounded up may promise more
+// than the buffer has: one unit of the largest scale.
+const maxRounding = 1 << 14
+
+// send puts a segment on the link.
+func (c *conn) send(s *endpoint.Segment) {
+	if c.h.spoil != nil {
+		c.h.spoil(c, s)
+	}
+	c.referee.out(s, c.ep.Info().RcvScale)
+	encode(c.out, s, c.h.out.merge, func(p packet) {
+		c.h.out.send(p)
+		if s.Flags&(endpoint.SYN|endpoint.ACK|endpoint.RST) == endpoint.SYN {
+			for i := range c.h.synCopies {
+				c.h.w.after(time.Duration(i+1)*c.h.synEvery, func() {
+					if c.ep != nil {
+						c.h.out.send(p)
+					}
+				})
+			}
+		}
+	})
 }
 
 func (c *conn) setAlarm() {
