@@ -17,7 +17,7 @@ type referee struct {
 	hasAcked         bool
 	edge             endpoint.Seq // right edge of the window it has offered
 	hasEdge          bool
-	unit             uint8 // the scale of its windows, once one was scaled
+	unit             uint8        // the scale of its windows, once one was scaled
 	sent             endpoint.Seq // one past the last octet it has sent
 	peerEdge         endpoint.Seq // right edge of the window it was offered
 	hasPeerEdge      bool

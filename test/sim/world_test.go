@@ -22,10 +22,10 @@ type world struct {
 	queue []happening // a heap
 	order uint64
 	steps int
-	trace uint64                    // what has happened so far, hashed
-	log   func(string, ...any)      // nil: nobody wants to know
-	check func()                    // runs after everything that happens
-	bad   []string                  // what was found wrong
+	trace uint64               // what has happened so far, hashed
+	log   func(string, ...any) // nil: nobody wants to know
+	check func()               // runs after everything that happens
+	bad   []string             // what was found wrong
 }
 
 // start is the world's clock at the beginning; the time 0 means "never" to
