@@ -84,7 +84,7 @@ func (e *Endpoint) becomeEstablished(now Time, s *Segment) {
 	e.snd.maxWnd = max(e.snd.maxWnd, e.snd.wnd)
 	e.snd.wl1, e.snd.wl2 = s.Seq, s.Ack
 	e.due &^= dueSYN
-	e.synackAt = Never
+	e.dropHeld()
 	e.handshakeDone(now, e.rtt.backoff > 0)
 }
 

@@ -19,10 +19,6 @@ type Config struct {
 	// OptionLayout is the order of the options in SYN and SYN-ACK.
 	OptionLayout OptionLayout
 
-	// Hold holds back what has been decided, for fault injection: the
-	// segment is sent that much later, once.
-	Hold Hold
-
 	// MinRTO bounds the RTO from below. We depart from the 1 s of RFC 6298,
 	// 2.4 with a default of 200 ms because a second was the answer to clocks
 	// of 500 ms; a needless timeout is recognised by timestamps and undone.
@@ -51,13 +47,6 @@ type Config struct {
 	Orphan time.Duration
 
 	KeepAlive KeepAlive
-}
-
-// Hold gives, for each kind of segment, how long a decided one is held back.
-type Hold struct {
-	SYNACK time.Duration
-	ACK    time.Duration // segments that only acknowledge data or FIN
-	FIN    time.Duration
 }
 
 // DefaultConfig returns the values that hold when nothing else is said.
@@ -97,6 +86,9 @@ type Open struct {
 	SACK        bool
 	Timestamps  bool
 	ECN         bool
+
+	// Holder holds back what has been decided; nil holds nothing.
+	Holder Holder
 
 	// SYNWindow is what the SYN or SYN-ACK offers, in octets, at most what
 	// the buffer holds; 0 means all of that.

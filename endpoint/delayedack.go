@@ -15,7 +15,7 @@ const maxDuplicates = 64
 
 // duplicateACKs owes one ACK for an out-of-order segment.
 func (e *Endpoint) duplicateACKs(now Time) {
-	if !e.sack && e.cfg.Hold.ACK == 0 && e.due&dueACK != 0 && e.ack.duplicates < maxDuplicates {
+	if !e.sack && e.due&dueACK != 0 && e.ack.duplicates < maxDuplicates {
 		e.ack.duplicates++
 	}
 	e.ackNow(now)
@@ -26,24 +26,23 @@ func (e *Endpoint) duplicateACKs(now Time) {
 // (RFC 5681, 4.2), later otherwise.
 func (e *Endpoint) acknowledge(now Time, n int, filled bool) {
 	e.ack.pending += int32(min(n, 1<<20))
+	e.oweACK(now)
+	if wait, ok := e.stretch(now, n); ok && !filled && len(e.in.ooo) == 0 {
+		if !wait {
+			e.ackNow(now)
+		}
+		return
+	}
 	if filled || len(e.in.ooo) > 0 || int(e.ack.pending) >= e.cfg.AckEvery*max(e.rcv.mss, 1) {
 		e.ackNow(now)
 		return
 	}
-	delay := e.cfg.AckDelay
-	if e.cfg.Hold.ACK > 0 {
-		delay = e.cfg.Hold.ACK
-	}
-	e.ack.at = earliest(e.ack.at, now.Add(delay))
+	e.ack.at = earliest(e.ack.at, now.Add(e.cfg.AckDelay))
 }
 
-// ackNow owes an ACK with the next poll or, where ACKs are held back, when
-// the time of the first one held has come.
+// ackNow owes an ACK with the next poll.
 func (e *Endpoint) ackNow(now Time) {
-	if e.cfg.Hold.ACK > 0 {
-		e.ack.at = earliest(e.ack.at, now.Add(e.cfg.Hold.ACK))
-		return
-	}
+	e.oweACK(now)
 	e.due |= dueACK
 }
 
@@ -52,6 +51,9 @@ func (e *Endpoint) acked() {
 	e.due &^= dueACK | dueChallenge
 	e.ack.at = Never
 	e.ack.pending = 0
+	if e.tune != nil {
+		e.tune.ackLeaves()
+	}
 	if e.ack.duplicates > 0 {
 		e.ack.duplicates--
 		e.due |= dueACK

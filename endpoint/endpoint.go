@@ -34,11 +34,10 @@ type Endpoint struct {
 	limit    challengeLimit
 	keep     keepState
 	rst      resetHeader
+	tune     *tuning // nil without faults
 
 	// closeAt ends TIME-WAIT, or FIN-WAIT-2 of an orphan.
-	closeAt Time
-	// synackAt is when a held SYN-ACK may leave.
-	synackAt Time
+	closeAt  Time
 	lastSent Time // when text was last sent
 	counters Counters
 
@@ -159,10 +158,9 @@ func (e *Endpoint) delete(why Events) {
 	e.due &= dueRST
 	e.timer.disarm()
 	e.ack.at = Never
-	e.fin.at = Never
 	e.closeAt = Never
-	e.synackAt = Never
 	e.keep.at = Never
+	e.dropHeld()
 	e.out.release()
 	e.inflight.reset()
 	e.in.releaseReassembly()

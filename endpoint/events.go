@@ -32,6 +32,9 @@ const (
 	EventTimeWait
 	// EventClosed: the connection is CLOSED; the endpoint is done.
 	EventClosed
+	// EventFINDeferred: the peer's FIN has arrived, with all octets before it,
+	// and is not taken yet (Tuning.DeferFIN).
+	EventFINDeferred
 )
 
 // Has tells whether any event of g is in e.

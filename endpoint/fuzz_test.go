@@ -109,7 +109,7 @@ func abuse(t *testing.T, b []byte) {
 		open.WindowScale = -1
 	}
 	if b[0]&8 != 0 {
-		cfg.Hold = Hold{SYNACK: time.Second, ACK: 300 * time.Millisecond, FIN: 2 * time.Second}
+		open.Holder = &fixedHold{by: [numHeld]time.Duration{time.Second, 300 * time.Millisecond, 300 * time.Millisecond, 2 * time.Second}}
 	}
 	now := Time(time.Second)
 	var e *Endpoint

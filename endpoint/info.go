@@ -79,7 +79,7 @@ func (e *Endpoint) Verify() error {
 	if sacked != e.inflight.sacked || lost != e.inflight.lost {
 		return fmt.Errorf("counted %d octets delivered and %d lost, recorded %d and %d", sacked, lost, e.inflight.sacked, e.inflight.lost)
 	}
-	if e.state != TimeWait && (!e.inflight.empty() || e.unsent()) && e.timer.kind == timerNone && e.due == 0 && e.synackAt == Never {
+	if e.state != TimeWait && (!e.inflight.empty() || e.unsent()) && e.timer.kind == timerNone && e.due == 0 && !e.holds(HeldSYNACK) {
 		return fmt.Errorf("%s: %d octets unacknowledged, unsent %v, and no timer is armed", e.state, e.snd.una.To(e.snd.nxt), e.unsent())
 	}
 	return nil

@@ -35,12 +35,15 @@ func NewPassive(cfg *Config, o Open) *Endpoint {
 
 func newEndpoint(cfg *Config, o Open) *Endpoint {
 	e := &Endpoint{cfg: cfg, open: o.compact()}
+	if o.Holder != nil {
+		e.tuned().held.holder = o.Holder
+	}
 	e.snd.iss = o.ISS
 	e.snd.una = o.ISS
 	e.snd.nxt = o.ISS
 	e.snd.mss = e.clampMSS(0)
 	e.timer.disarm()
-	e.ack.at, e.fin.at, e.closeAt, e.synackAt, e.keep.at = Never, Never, Never, Never, Never
+	e.ack.at, e.closeAt, e.keep.at = Never, Never, Never
 	e.out.init(o.ISS + 1)
 	e.rtt.init(cfg)
 	e.rack.init()

@@ -47,11 +47,7 @@ func (e *Endpoint) handleInListen(now Time, s *Segment) Reason {
 	e.setState(SynReceived)
 	e.snd.nxt = e.snd.iss
 	e.ts.lastAckSent = e.rcv.nxt
-	if e.cfg.Hold.SYNACK > 0 {
-		e.synackAt = now.Add(e.cfg.Hold.SYNACK)
-	} else {
-		e.due |= dueSYN
-	}
+	e.decideSYNACK(now)
 	// Text on a SYN may be queued until ESTABLISHED or, as here, left to be
 	// sent again: it then meets the peer's own retransmission.
 	return ReasonNone
@@ -92,7 +88,7 @@ func (e *Endpoint) handleInSynSent(now Time, s *Segment) Reason {
 		// A simultaneous open (MUST-10): our SYN goes again, with an ACK.
 		e.setState(SynReceived)
 		e.ts.lastAckSent = e.rcv.nxt
-		e.due |= dueSYN
+		e.decideSYNACK(now)
 		return ReasonNone
 	}
 	syn, lost := e.inflight.live()[0], e.rtt.backoff > 0
@@ -227,7 +223,7 @@ func (e *Endpoint) handleRepeatedSYN(now Time, s *Segment) Reason {
 		return e.handleSynchronizing(now, &answer)
 	case s.Flags.Has(ACK):
 		e.duplicateACK(now, s)
-	case e.synackAt == Never:
+	case !e.holds(HeldSYNACK):
 		// Our SYN-ACK was lost, or is being held. We depart from the RFC,
 		// which sends a bare ACK, because a peer in SYN-SENT can do nothing
 		// with that.
@@ -405,6 +401,9 @@ func (e *Endpoint) noteSegmentSize(n int) {
 // handleFIN takes the peer's FIN, all octets before it being here (RFC 9293,
 // 3.10.7.4, eighth step).
 func (e *Endpoint) handleFIN(now Time) {
+	if e.deferFIN() {
+		return
+	}
 	// A FIN takes a sequence number but no room, so the window stays as wide
 	// as it was told.
 	e.rcv.nxt++
@@ -428,8 +427,7 @@ func (e *Endpoint) enterTimeWait(now Time) {
 	e.startTimeWait(now)
 }
 
-// startTimeWait starts the 2 MSL, from when the last ACK leaves if that is
-// held back.
+// startTimeWait starts the 2 MSL.
 func (e *Endpoint) startTimeWait(now Time) {
-	e.closeAt = now.Add(e.cfg.Hold.ACK).Add(2 * e.cfg.MSL)
+	e.closeAt = now.Add(2 * e.cfg.MSL)
 }

@@ -27,6 +27,10 @@ import (
 //	events NAME ...          these events, and no others, must have happened
 //	mark N                   urgent data ends N octets after what was written
 //	urgent N | none          so many octets up to the end of the peer's urgent data
+//	tune window=N withhold stretch=N deferfin   what faults change; without words nothing
+//	repeatack N              N copies of the last ACK
+//	release KIND             what is held (syn-ack, ack, fin) is let go
+//	asked KIND N             the holder was asked that often
 //	unread N                 that many octets must be readable
 //
 // Sequence numbers are relative to the sender's initial one. A segment has
@@ -39,6 +43,7 @@ type script struct {
 	cfg   Config
 	open  Open
 	e     *Endpoint
+	hold  fixedHold
 	peer  Seq
 	out   []sentSegment
 	bytes int
@@ -180,7 +185,12 @@ func (s *script) command(cmd string) {
 		for kv := range strings.FieldsSeq(rest) {
 			s.set(kv)
 		}
+	case "tune", "repeatack", "release", "asked":
+		s.faults(verb, rest)
 	case "open":
+		if s.hold.by != [numHeld]time.Duration{} {
+			s.open.Holder = &s.hold
+		}
 		if rest == "active" {
 			s.e = NewActive(s.now, &s.cfg, s.open)
 		} else {
@@ -253,8 +263,8 @@ func (s *script) set(kv string) {
 	on := v == "on"
 	ints := map[string]*int{"rcvbuf": &s.cfg.ReceiveBuffer, "sndbuf": &s.cfg.SendBuffer, "iw": &s.cfg.InitialWindow,
 		"mss": &s.open.MSS, "mtu": &s.open.MTU, "wscale": &s.open.WindowScale, "synretries": &s.cfg.SYNRetries, "synackretries": &s.cfg.SYNACKRetries, "ackevery": &s.cfg.AckEvery, "blackhole": &s.cfg.BlackHole, "r1": &s.cfg.R1, "keepcount": &s.cfg.KeepAlive.Count}
-	times := map[string]*time.Duration{"ackdelay": &s.cfg.AckDelay, "holdack": &s.cfg.Hold.ACK, "holdfin": &s.cfg.Hold.FIN,
-		"holdsynack": &s.cfg.Hold.SYNACK, "msl": &s.cfg.MSL, "r2": &s.cfg.R2, "keepidle": &s.cfg.KeepAlive.Idle, "keepinterval": &s.cfg.KeepAlive.Interval}
+	times := map[string]*time.Duration{"ackdelay": &s.cfg.AckDelay, "holdack": &s.hold.by[HeldACK], "holdlastack": &s.hold.by[HeldLastACK], "holdfin": &s.hold.by[HeldFIN],
+		"holdsynack": &s.hold.by[HeldSYNACK], "msl": &s.cfg.MSL, "r2": &s.cfg.R2, "keepidle": &s.cfg.KeepAlive.Idle, "keepinterval": &s.cfg.KeepAlive.Interval}
 	bools := map[string]*bool{"sack": &s.open.SACK, "ts": &s.open.Timestamps, "nagle": &s.cfg.Nagle, "ipv6": &s.open.IPv6, "ecn": &s.open.ECN}
 	switch {
 	case ints[k] != nil && nerr == nil:

@@ -32,7 +32,7 @@ func (t *senderTimer) arm(kind timerKind, at Time) { t.kind, t.at = kind, at }
 // NextTimeout is the moment at which HandleTimeout wants to be called, or
 // Never.
 func (e *Endpoint) NextTimeout() Time {
-	return min(e.timer.at, e.ack.at, e.fin.at, e.closeAt, e.synackAt, e.keep.at)
+	return min(e.timer.at, e.ack.at, e.closeAt, e.keep.at, e.heldUntil())
 }
 
 // HandleTimeout tells the endpoint the time. Deadlines that have not come are
@@ -42,19 +42,7 @@ func (e *Endpoint) HandleTimeout(now Time) {
 		e.ack.at = Never
 		e.due |= dueACK
 	}
-	if e.fin.at <= now {
-		e.fin.at = Never
-		e.fin.released = true
-		if e.inflight.empty() {
-			// Else the timer runs for what is outstanding (RFC 6298, 5.1).
-			e.timer.since = now
-			e.armSendTimer(now)
-		}
-	}
-	if e.synackAt <= now {
-		e.synackAt = Never
-		e.due |= dueSYN
-	}
+	e.releaseDue(now)
 	if e.closeAt <= now {
 		e.delete(0)
 		return
@@ -119,7 +107,7 @@ func (e *Endpoint) armSendTimer(now Time) {
 // unsent tells that octets or a FIN wait to be sent for the first time.
 func (e *Endpoint) unsent() bool {
 	return e.synchronized() &&
-		(e.snd.nxt.Before(e.out.end) || e.fin.wanted && !e.fin.sent && e.fin.at == Never)
+		(e.snd.nxt.Before(e.out.end) || e.fin.wanted && !e.fin.sent && !e.holds(HeldFIN))
 }
 
 // blocked tells that the peer's window is what we wait for: nothing of what

@@ -8,6 +8,9 @@ const maxIPPacket = 65535
 // until it returns false. It is the one place where segments are born.
 func (e *Endpoint) PollSegment(now Time, s *Segment) bool {
 	*s = Segment{Pieces: s.Pieces[:0]}
+	if e.tune != nil {
+		e.tune.beforePoll(now, e)
+	}
 	if !e.pollSegment(now, s) {
 		return false
 	}
@@ -29,16 +32,16 @@ func (e *Endpoint) pollSegment(now Time, s *Segment) bool {
 	}
 	// What is missing here goes out by itself: data has no room for the SACK
 	// option that says so.
-	if e.due&dueACK != 0 && e.sack && (len(e.in.ooo) > 0 || e.in.dsack.Len() > 0) {
+	if e.due&dueACK != 0 && e.sack && (len(e.in.ooo) > 0 || e.in.dsack.Len() > 0) && e.mayACK(now) {
 		return e.pollACK(now, s)
 	}
 	if e.pollRetransmission(now, s) || e.pollProbe(now, s) || e.pollNew(now, s) {
 		return true
 	}
-	if e.due&(dueACK|dueChallenge) != 0 {
+	if e.due&(dueACK|dueChallenge) != 0 && e.mayACK(now) {
 		return e.pollACK(now, s)
 	}
-	return e.pollKeepAlive(now, s)
+	return e.pollCopy(now, s) || e.pollKeepAlive(now, s)
 }
 
 // pollHandshake emits SYN, or SYN-ACK, and challenge ACKs in SYN-RECEIVED.
@@ -83,8 +86,6 @@ func (e *Endpoint) pollHandshake(now Time, s *Segment) bool {
 // stamp fills in what every segment of a synchronized connection bears.
 func (e *Endpoint) stamp(now Time, s *Segment) {
 	s.Flags |= ACK
-	s.Ack = e.rcv.nxt
-	s.Window = e.advance(e.rcv.scale)
 	if e.ts.on {
 		e.ts.write(now, e.open.tsOffset, &s.Options)
 	}
@@ -92,6 +93,12 @@ func (e *Endpoint) stamp(now Time, s *Segment) {
 		s.Flags |= ECE
 	}
 	e.urgentMark(s)
+	if e.withholds() {
+		e.stampWithheld(s)
+		return
+	}
+	s.Ack = e.rcv.nxt
+	s.Window = e.advance(e.rcv.scale)
 	e.acked()
 }
 
@@ -250,21 +257,9 @@ func (e *Endpoint) sendable(unsent, room, budget int) int {
 	return 0
 }
 
-// finMayGo tells whether the FIN may leave; one that is to be held is decided
-// here, once.
+// finMayGo tells whether the FIN may leave.
 func (e *Endpoint) finMayGo(now Time) bool {
-	if !e.fin.wanted || e.fin.sent {
-		return false
-	}
-	hold := e.cfg.Hold.FIN
-	if hold <= 0 || e.fin.released {
-		return true
-	}
-	if !e.fin.held {
-		e.fin.held = true
-		e.fin.at = now.Add(hold)
-	}
-	return false
+	return e.fin.wanted && !e.fin.sent && e.decideFIN(now)
 }
 
 // emit sends n new octets and perhaps the FIN.

@@ -2,11 +2,8 @@ package endpoint
 
 // finState is what becomes of our FIN.
 type finState struct {
-	at       Time // when a held FIN may leave
-	wanted   bool // the user has closed
-	sent     bool
-	held     bool // it was decided and is being held back, or was
-	released bool
+	wanted bool // the user has closed
+	sent   bool
 }
 
 // WriteSpace is the number of octets that Write may be given: the send buffer

@@ -17,6 +17,9 @@ func (e *Endpoint) room() int {
 // silly window avoidance, MUST-39: RFC 9293, 3.8.6.2.2). It returns the field
 // to put in a header that is scaled by shift.
 func (e *Endpoint) advance(shift uint8) uint16 {
+	if e.tune != nil && e.tune.Limited {
+		return e.limitedWindow(shift)
+	}
 	free := e.room()
 	now := max(e.rcv.nxt.To(e.rcv.edge), 0)
 	if free-now >= min(e.cfg.ReceiveBuffer/2, e.announcedMSS()) || e.rcv.nxt == e.rcv.irs+1 {
@@ -51,12 +54,12 @@ func (e *Endpoint) windowUpdate(now Time) {
 	// Without scaling the header can tell less than the buffer takes.
 	most := min(e.cfg.ReceiveBuffer, maxWindow16<<e.rcv.scale)
 	told := max(e.rcv.nxt.To(e.rcv.edge), 0)
-	gain := min(e.room(), most) - told
+	gain := e.windowLimit(min(e.room(), most)) - told
 	step := max(2*e.announcedMSS(), most/8)
 	if told < 2*e.announcedMSS() {
 		step = min(most/2, e.announcedMSS())
 	}
 	if gain >= step && told < most/2 {
-		e.ackNow(now)
+		e.tellWindow(now)
 	}
 }
