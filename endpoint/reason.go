@@ -21,6 +21,7 @@ const (
 	ReasonOverLimit
 	ReasonNotSplittable
 	ReasonForeignShard
+	ReasonVanished
 	// What an endpoint finds.
 	ReasonOutOfWindow
 	ReasonOldDuplicate
@@ -40,7 +41,7 @@ const (
 var reasonNames = [NumReasons]string{
 	"none", "truncated", "bad-ip-header", "fragment", "short-tcp-header", "bad-header-length",
 	"bad-option-length", "bad-checksum", "bad-address",
-	"no-flow", "over-limit", "not-splittable", "foreign-shard",
+	"no-flow", "over-limit", "not-splittable", "foreign-shard", "vanished",
 	"out-of-window", "old-duplicate", "bad-ack", "bad-reset", "unexpected-syn", "no-ack-flag", "paws",
 	"challenge-limited", "data-after-close", "no-memory", "bad-icmp",
 }

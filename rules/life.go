@@ -9,6 +9,7 @@ type life struct {
 	reached atomic.Uint64 // connections whose addresses and ports matched
 	taken   atomic.Uint64 // of these, the ones that the rule decided
 	fired   atomic.Uint64 // faults that acted
+	tries   atomic.Uint64 // SYNs that met the rule's faults on SYNs
 	stopped atomic.Uint64 // versions up to this one do not act any more
 }
 
@@ -49,6 +50,15 @@ func (r *Rule) Fire() {
 	if r.life != nil {
 		r.fired.Add(1)
 	}
+}
+
+// Try counts a SYN that meets the rule's faults on SYNs, and says which it is,
+// from 1.
+func (r *Rule) Try() uint64 {
+	if r.life == nil {
+		return 1
+	}
+	return r.tries.Add(1)
 }
 
 // Enabled tells whether the rule matches new connections. A disabled one

@@ -79,6 +79,7 @@ func (s *Shard) finish(now endpoint.Time, f *flow) {
 	f.phase = lingering
 	f.syn = nil
 	f.stage.Finish()
+	f.acts.finish(f)
 	f.dropPipelines()
 	s.givePlace(f)
 	s.counters.Closed++
@@ -99,6 +100,7 @@ func (s *Shard) finish(now endpoint.Time, f *flow) {
 		ToClient:    c.delivered(),
 		FirstClose:  f.firstClose,
 		How:         f.how,
+		Fault:       f.endedBy(),
 		ClientState: c.last,
 		ServerState: v.last,
 	})
@@ -111,11 +113,11 @@ func (s *Shard) letGo(f *flow) bool {
 		return true
 	}
 	for l := range f.legs {
-		if f.legs[l].state() == endpoint.Closed && !f.dirty {
+		if f.legs[l].done() && f.legs[l].state() != endpoint.TimeWait && !f.dirty {
 			f.legs[l].release()
 		}
 	}
-	if f.deadline != endpoint.Never || f.stage.Held() > 0 {
+	if f.deadline != endpoint.Never || f.acts.next() != endpoint.Never || f.stage.Held() > 0 {
 		return false
 	}
 	if f.legs[0].ep != nil || f.legs[1].ep != nil {

@@ -85,7 +85,17 @@ func (s *Shard) decide(now endpoint.Time, p *endpoint.Packet, key endpoint.Tuple
 			d.action = d.rule.Action
 		}
 		if d.action == rules.Reset || d.action == rules.Drop {
-			s.reportRuled(now, key, d.rule)
+			s.reportRuled(now, key, d.rule, "")
+		}
+	}
+	if d.action == rules.Splice && d.rule != nil {
+		if action, ok := s.faultSYN(now, p, key, d.rule); ok {
+			// The next try, if it is the same SYN again, is the same connection
+			// of the same rule.
+			if !again {
+				s.memory.remember(now, k, d)
+			}
+			return decision{action: action}
 		}
 	}
 	if d.action == rules.Splice {

@@ -167,7 +167,7 @@ func TestProfilesAreMadeOncePerRuleAndSet(t *testing.T) {
 	p := newPlaybook(t, Options{Rules: faulty(rules.Fault{Leg: rules.Client, On: rules.FIN, By: time.Second})})
 	r := loadRules(p.shard.opt.Rules).Rules()[0]
 	a, b := p.shard.profileOf(r), p.shard.profileOf(r)
-	if a != b || a.legs[endpoint.Client].cfg.Hold.FIN != time.Second || a.legs[endpoint.Server].cfg.Hold.FIN != 0 {
+	if a != b || !a.moments.holdsKind(endpoint.Client, endpoint.HeldFIN) || a.moments.holdsKind(endpoint.Server, endpoint.HeldFIN) {
 		t.Error("the profile is not the rule's")
 	}
 	p.shard.opt.Rules.Store(rules.New(nil))
@@ -175,7 +175,7 @@ func TestProfilesAreMadeOncePerRuleAndSet(t *testing.T) {
 	if len(p.shard.profiles.of) != 1 {
 		t.Error("profiles of an old set are kept")
 	}
-	if p.shard.profileOf(nil).legs[0].anyOut {
+	if p.shard.profileOf(nil).moments != nil {
 		t.Error("a connection without a rule has faults")
 	}
 }

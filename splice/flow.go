@@ -54,6 +54,7 @@ type flow struct {
 	deadline endpoint.Time
 	timer    timer
 	stage    *faults.Stage // nil if the rule has no faults on segments
+	acts     *acts         // nil unless the rule has faults at moments, or holds
 	pipes    *pipelines    // nil unless the rule has stream policies
 
 	fired []Fired // faults of the rule that have acted
@@ -87,10 +88,9 @@ type leg struct {
 	urgent     bool // the peer's urgent pointer has moved, and the other peer is to know
 	peerClosed bool // the peer's FIN is here, and all before it
 	finPassed  bool // CloseWrite was called: the other peer's FIN is passed on
+	vanished   bool // by a fault: it neither sends nor answers
+	cut        bool // our FIN went before the other peer's: what that one sends is thrown away
 	aborted    bool // ended by a RST: late segments of the peer get another
-
-	// shown tells for which kinds of segments the observer knows of a hold.
-	shown [numKinds]bool
 
 	record legRecord // for the verdict
 
@@ -117,10 +117,10 @@ func (l *leg) state() endpoint.State {
 }
 
 // done tells that nothing will happen on the leg any more but the end of
-// TIME-WAIT.
+// TIME-WAIT: it has vanished, or is closed.
 func (l *leg) done() bool {
 	st := l.state()
-	return st == endpoint.Closed || st == endpoint.TimeWait
+	return l.vanished || st == endpoint.Closed || st == endpoint.TimeWait
 }
 
 // note keeps what must outlive the endpoint.

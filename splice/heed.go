@@ -8,12 +8,18 @@ func (s *Shard) settle(now endpoint.Time, f *flow) {
 	// Sending seldom makes something happen (an abort ends with the RST);
 	// when it does, the rest is for the next round.
 	s.heed(now, f)
+	if f.acts != nil {
+		s.watch(now, f, false)
+	}
 	if f.phase == relaying {
 		s.relay(now, f)
 		s.heed(now, f)
 	}
 	for l := range f.legs {
 		s.send(now, f, endpoint.Leg(l))
+	}
+	if f.acts != nil {
+		s.watch(now, f, true)
 	}
 	if f.phase != lingering && f.legs[0].done() && f.legs[1].done() && f.syn == nil && f.phase != knocking {
 		s.conclude(now, f)
@@ -31,7 +37,7 @@ func (s *Shard) heed(now endpoint.Time, f *flow) {
 	for range 2 {
 		for l := range f.legs {
 			ep := f.legs[l].ep
-			if ep == nil {
+			if ep == nil || f.legs[l].vanished {
 				continue
 			}
 			if ev := ep.TakeEvents(); ev != 0 {
@@ -54,6 +60,9 @@ func (s *Shard) heedLeg(now endpoint.Time, f *flow, l endpoint.Leg, ev endpoint.
 	if ev.Has(endpoint.EventPeerClosed) {
 		leg.peerClosed = true
 		f.closed(l.String(), ByFIN)
+	}
+	if ev.Has(endpoint.EventFINDeferred) {
+		s.cross(now, f, l)
 	}
 	switch {
 	case f.phase == lingering:
@@ -80,6 +89,8 @@ func (s *Shard) heedLeg(now endpoint.Time, f *flow, l endpoint.Leg, ev endpoint.
 		f.ended(l)
 		f.syn = nil
 		s.abort(now, f, l.Other())
+	case f.acts != nil && f.acts.adrift:
+		// A fault has ended this leg, and this leg alone.
 	case ev.Has(endpoint.EventClosed) && !(leg.peerClosed && leg.finPassed):
 		// It ended for a reason of its own, half-way: so does the other.
 		f.closed("tcpmitm", ByReset)

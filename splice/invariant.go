@@ -32,11 +32,19 @@ func (s *Shard) checkFlow(f *flow) error {
 	if f.dirty {
 		return nil // it has its turn at once
 	}
-	at := min(f.deadline, f.stage.Next(), f.pipes.next())
+	at := min(f.deadline, f.stage.Next(), f.pipes.next(), f.acts.next())
 	for l := range f.legs {
 		leg := &f.legs[l]
 		ep := leg.ep
 		if ep == nil {
+			continue
+		}
+		if leg.vanished {
+			// It has no timer, and needs none: nothing is ever sent again. What
+			// ends it is the flow's.
+			if f.acts.until == endpoint.Never {
+				return fmt.Errorf("the %v leg has vanished, and nothing ends it", endpoint.Leg(l))
+			}
 			continue
 		}
 		if err := ep.Verify(); err != nil {

@@ -107,6 +107,7 @@ type Summary struct {
 	ToClient       uint64
 	FirstClose     string // "client", "server" or "tcpmitm"; by timeout, the one that fell silent
 	How            How
+	Fault          string         // the rule's fault that began the end, in words; empty if none did
 	ClientState    endpoint.State // the leg's last state before CLOSED
 	ServerState    endpoint.State
 	Legs           [2]LegVerdict

@@ -48,6 +48,9 @@ func (s *Shard) handleSYN(now endpoint.Time, p *endpoint.Packet, key endpoint.Tu
 func (s *Shard) handleSYNOfFlow(now endpoint.Time, p *endpoint.Packet, f *flow, key endpoint.Tuple) endpoint.Verdict {
 	c, srv := &f.legs[endpoint.Client], &f.legs[endpoint.Server]
 	switch {
+	case c.vanished:
+		s.arrive(now, f, endpoint.Client, &p.Segment)
+		return endpoint.Take
 	case f.syn != nil && p.Seq == f.syn.Seq, f.phase == knocking && p.Seq == c.irs:
 		// The same SYN again: the client still waits.
 		f.lastSYN = now
@@ -119,7 +122,7 @@ func (s *Shard) openNew(now endpoint.Time, p *endpoint.Packet, key endpoint.Tupl
 	s.addFlow(f, key, p.Tuple.Reverse())
 	f.lastSYN, f.after = now, after
 	f.phase, f.deadline = knocking, now.Add(synPatience)
-	f.legs[endpoint.Server].header = Header{DSCP: p.DSCP}
+	f.copyDSCP(endpoint.Server, p.DSCP)
 	f.legs[endpoint.Client].irs = p.Seq
 	f.legs[endpoint.Client].last = endpoint.Listen
 	s.arrive(now, f, endpoint.Client, &p.Segment)
@@ -182,7 +185,8 @@ func (s *Shard) addFlow(f *flow, in, srv endpoint.Tuple) {
 func (s *Shard) dial(now endpoint.Time, f *flow, client *endpoint.Options, ecn bool, after *endpoint.Seq) {
 	l := &f.legs[endpoint.Server]
 	o := s.openLike(now, &l.out, client, ecn)
-	if after != nil && !o.ISS.After(*after) {
+	s.shape(now, f, endpoint.Server, &o)
+	if after != nil && !o.ISS.After(*after) && !f.profile.legs[endpoint.Server].fixedISN() {
 		o.ISS = after.Plus(issStep)
 	}
 	l.iss = o.ISS
@@ -200,8 +204,7 @@ const issStep = 1 << 17
 func (s *Shard) answerClient(now endpoint.Time, f *flow) {
 	l := &f.legs[endpoint.Client]
 	o := s.openLike(now, &l.out, &f.mirror, f.ecn)
-	l.iss = o.ISS
-	l.ep = endpoint.NewPassive(&f.profile.legs[endpoint.Client].cfg, o)
+	s.openToClient(now, f, &o)
 	f.phase = answering
 	f.deadline = endpoint.Never
 	syn := f.syn
@@ -212,13 +215,28 @@ func (s *Shard) answerClient(now endpoint.Time, f *flow) {
 	s.markDirty(f)
 }
 
+// openToClient makes the endpoint of the client leg, which is then to be given
+// the client's SYN. With simultaneous-open it sends a SYN of its own first,
+// which the client's SYN then crosses: both sides go through SYN-RECEIVED
+// (RFC 9293, 3.5, figure 8).
+func (s *Shard) openToClient(now endpoint.Time, f *flow, o *endpoint.Open) {
+	l, cfg := &f.legs[endpoint.Client], &f.profile.legs[endpoint.Client].cfg
+	s.shape(now, f, endpoint.Client, o)
+	l.iss = o.ISS
+	if f.by != nil && f.by.SimultaneousOpen && !f.by.Stopped() {
+		l.ep = endpoint.NewActive(now, cfg, *o)
+		s.send(now, f, endpoint.Client)
+		return
+	}
+	l.ep = endpoint.NewPassive(cfg, *o)
+}
+
 // answerAlone opens the client leg before the server is asked (client first),
 // with the options that we can do.
 func (s *Shard) answerAlone(now endpoint.Time, f *flow, syn *endpoint.Segment) {
 	l := &f.legs[endpoint.Client]
 	o := s.openOurs(now, &l.out)
-	l.iss = o.ISS
-	l.ep = endpoint.NewPassive(&f.profile.legs[endpoint.Client].cfg, o)
+	s.openToClient(now, f, &o)
 	f.phase = answering
 	f.mirror, f.ecn = syn.Options, asksECN(syn)
 	s.deliver(now, f, endpoint.Client, syn, "")
@@ -226,15 +244,11 @@ func (s *Shard) answerAlone(now endpoint.Time, f *flow, syn *endpoint.Segment) {
 
 // openOurs is an OPEN with all that we can do.
 func (s *Shard) openOurs(now endpoint.Time, out *endpoint.Tuple) endpoint.Open {
-	headers := 40
-	if !out.IsIPv4() {
-		headers = 60
-	}
 	return endpoint.Open{
 		ISS:         s.isn.ISS(now, out),
 		TSOffset:    s.isn.TSOffset(out),
 		IPv6:        !out.IsIPv4(),
-		MSS:         s.opt.MTU - headers,
+		MSS:         s.opt.MTU - headersOf(out),
 		WindowScale: s.windowScale(),
 		SACK:        true,
 		Timestamps:  true,
@@ -273,5 +287,8 @@ const (
 // windowScale is the smallest shift with which the window field can tell of
 // the whole receive buffer.
 func (s *Shard) windowScale() int {
-	return max(0, bits.Len(uint(s.opt.Endpoint.ReceiveBuffer)/65536))
+	return scaleFor(s.opt.Endpoint.ReceiveBuffer)
 }
+
+// scaleFor is windowScale for a receive buffer of n octets.
+func scaleFor(n int) int { return min(max(0, bits.Len(uint(n)/65536)), 14) }

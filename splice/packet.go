@@ -41,7 +41,7 @@ func (s *Shard) HandlePacket(now endpoint.Time, p *endpoint.Packet) endpoint.Ver
 		// It comes again, with its inner addresses and past the filter.
 		return endpoint.Accept
 	}
-	ref.flow.legs[ref.leg.Other()].header.DSCP = p.DSCP
+	ref.flow.copyDSCP(ref.leg.Other(), p.DSCP)
 	s.arrive(now, ref.flow, ref.leg, &p.Segment)
 	return endpoint.Take
 }

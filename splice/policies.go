@@ -193,6 +193,14 @@ func (p *pipelines) next() endpoint.Time {
 	return at
 }
 
+// dropPipeline gives back what waits for a leg that will never take it.
+func (f *flow) dropPipeline(l endpoint.Leg) {
+	if f.pipes != nil && f.pipes[l] != nil {
+		f.pipes[l].Release()
+		f.pipes[l] = nil
+	}
+}
+
 // dropPipelines gives back what the pipelines of a flow that is over hold.
 func (f *flow) dropPipelines() {
 	if f.pipes == nil {

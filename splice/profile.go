@@ -1,17 +1,13 @@
 package splice
 
 import (
+	"math/bits"
 	"sync/atomic"
 
 	"tcpmitm/endpoint"
 	"tcpmitm/faults"
 	"tcpmitm/rules"
 )
-
-// numKinds is how many kinds of segments faults know.
-const numKinds = int(rules.FIN) + 1
-
-var kindNames = [numKinds]string{rules.SYNACK: "syn-ack", rules.ACK: "ack", rules.FIN: "fin"}
 
 // profile is what one rule makes of the legs of its connections: made once,
 // shared by all of them.
@@ -20,15 +16,17 @@ type profile struct {
 	legs [2]legProfile
 	// program is what happens to segments on the wire; nil is nothing.
 	program *faults.Program
+	// moments is what happens at moments, and what is decided late; nil is
+	// nothing.
+	moments *moments
 	*plans  // nil unless it has stream policies
 }
 
-// legProfile is the profile of one leg.
+// legProfile is the profile of one leg: what the rule says, and the endpoint
+// configuration that follows from it (see legprofile.go).
 type legProfile struct {
+	rules.Profile
 	cfg endpoint.Config
-	// noteOut tells the observer of what is held; empty where nothing is.
-	noteOut [numKinds]string
-	anyOut  bool
 }
 
 // profiles caches the profile of each rule of the present set.
@@ -63,6 +61,21 @@ func (s *Shard) profileOf(r *rules.Rule) *profile {
 func (s *Shard) ruled(f *flow, d decision) {
 	f.profile = s.profileOf(d.rule)
 	f.by, f.ordinal = d.rule, d.ordinal
+	if f.moments != nil {
+		f.acts = newActs(f.moments)
+	}
+	for l := range f.legs {
+		f.legs[l].header.TTL = f.profile.legs[l].TTL.Value
+		f.legs[l].header.DSCP = f.profile.legs[l].DSCP.Value
+	}
+}
+
+// copyDSCP lets a leg send with the DSCP that the other leg's peer has used,
+// unless the leg's profile names one.
+func (f *flow) copyDSCP(l endpoint.Leg, dscp uint8) {
+	if !f.profile.legs[l].DSCP.Set {
+		f.legs[l].header.DSCP = dscp
+	}
 }
 
 func loadRules(p *atomic.Pointer[rules.Set]) *rules.Set {
@@ -74,50 +87,20 @@ func loadRules(p *atomic.Pointer[rules.Set]) *rules.Set {
 
 func newProfile(base *endpoint.Config, r *rules.Rule) *profile {
 	p := &profile{}
-	p.legs[0].cfg, p.legs[1].cfg = *base, *base
 	if r == nil {
+		p.legs[0].cfg, p.legs[1].cfg = *base, *base
 		return p
 	}
 	p.rule = r.Name
 	p.program = faults.Compile(r)
 	p.plans = planOf(r)
-	for _, f := range r.Faults {
-		p.legs[f.Leg].add(f, r.Name)
+	p.moments = compileMoments(r)
+	for l := range p.legs {
+		p.legs[l] = legProfile{Profile: r.Profiles[l], cfg: configOf(base, &r.Profiles[l])}
+		if n := leastDribble(r, rules.Leg(l)); n > 0 && !p.legs[l].WindowScale.Set {
+			// Or the window could not be told as exactly as that.
+			p.legs[l].WindowScale = rules.Some(min(bits.Len(uint(n))-1, scaleFor(p.legs[l].cfg.ReceiveBuffer)))
+		}
 	}
 	return p
-}
-
-func (l *legProfile) add(f rules.Fault, rule string) {
-	if f.By <= 0 || !faults.Decided(&f) {
-		return
-	}
-	note := kindNames[f.On] + " held " + f.By.String() + " by rule " + rule
-	switch f.On {
-	case rules.SYNACK:
-		l.cfg.Hold.SYNACK = f.By
-	case rules.ACK:
-		l.cfg.Hold.ACK = f.By
-	case rules.FIN:
-		l.cfg.Hold.FIN = f.By
-	}
-	l.noteOut[f.On], l.anyOut = note, true
-}
-
-// kindOf tells which kind of segment s is to the faults of a leg whose state
-// was before when it came or left. ok is false for all other segments: data,
-// SYN, RST, and the third segment of a handshake, which acknowledges neither
-// data nor FIN.
-func kindOf(s *endpoint.Segment, before endpoint.State) (k rules.On, ok bool) {
-	const syn, fin, rst, ack = endpoint.SYN, endpoint.FIN, endpoint.RST, endpoint.ACK
-	switch {
-	case s.Flags.Has(rst) || !s.Flags.Has(ack):
-		return 0, false
-	case s.Flags.Has(syn):
-		return rules.SYNACK, true
-	case s.Flags.Has(fin):
-		return rules.FIN, true
-	case s.PayloadLen() == 0 && before >= endpoint.Established:
-		return rules.ACK, true
-	}
-	return 0, false
 }

@@ -53,17 +53,19 @@ func (s *Shard) resetSYN(now endpoint.Time, p *endpoint.Packet, key endpoint.Tup
 	s.emit(endpoint.Client, &out, Header{}, &s.reply)
 }
 
-// reportRuled reports a connection that a rule ended before it began.
-func (s *Shard) reportRuled(now endpoint.Time, key endpoint.Tuple, r *rules.Rule) {
+// reportRuled reports a connection that a rule, or a fault of it, ended before
+// it began, and returns its number.
+func (s *Shard) reportRuled(now endpoint.Time, key endpoint.Tuple, r *rules.Rule, fault string) uint64 {
 	id := s.budget.lastConn.Add(1)
 	if s.opt.Observer == nil {
-		return
+		return id
 	}
 	s.opt.Observer.Closed(&Summary{
 		Conn:        id,
 		Client:      key.Source(),
 		Server:      key.Destination(),
 		Rule:        r.Name,
+		Fault:       fault,
 		Started:     s.opt.Epoch.Add(time.Duration(now)),
 		FirstClose:  "tcpmitm",
 		How:         ByRule,
@@ -71,4 +73,5 @@ func (s *Shard) reportRuled(now endpoint.Time, key endpoint.Tuple, r *rules.Rule
 		ServerState: endpoint.Closed,
 		Legs:        [2]LegVerdict{neverBegun(endpoint.Listen, Termination{'R', 'C'}), neverBegun(endpoint.Closed, Termination{'R', 'N'})},
 	})
+	return id
 }

@@ -6,11 +6,29 @@ import "tcpmitm/endpoint"
 func (s *Shard) relay(now endpoint.Time, f *flow) {
 	for i := range f.legs {
 		l := endpoint.Leg(i)
-		if p := s.pipelineTo(f, l.Other()); p != nil {
+		if f.legs[l.Other()].cut {
+			s.discard(now, f, l)
+		} else if p := s.pipelineTo(f, l.Other()); p != nil {
 			s.carryThrough(now, f, l, p)
 		} else {
 			s.carry(now, f, l)
 		}
+	}
+}
+
+// discard throws away what a peer sends for another to whom the rule has sent
+// our FIN already.
+func (s *Shard) discard(now endpoint.Time, f *flow, l endpoint.Leg) {
+	from := &f.legs[l]
+	if from.ep == nil {
+		return
+	}
+	for {
+		c, ok := from.ep.Read(now, from.ep.Readable())
+		if !ok {
+			return
+		}
+		c.Release()
 	}
 }
 

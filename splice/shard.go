@@ -160,10 +160,11 @@ func (s *Shard) NextTimeout() endpoint.Time {
 func (f *flow) timeout(now endpoint.Time, s *Shard) {
 	s.markDirty(f)
 	for l := range f.legs {
-		if ep := f.legs[l].ep; ep != nil && ep.NextTimeout() <= now {
+		if ep := f.legs[l].ep; ep != nil && !f.legs[l].vanished && ep.NextTimeout() <= now {
 			ep.HandleTimeout(now)
 		}
 	}
+	s.actTimeout(now, f)
 	s.wireTimeout(now, f)
 	if f.deadline <= now {
 		f.deadline = endpoint.Never
@@ -173,9 +174,9 @@ func (f *flow) timeout(now endpoint.Time, s *Shard) {
 
 // arm sets the flow's timer to the earliest of its deadlines.
 func (s *Shard) arm(f *flow) {
-	at := min(f.deadline, f.stage.Next(), f.pipes.next())
+	at := min(f.deadline, f.stage.Next(), f.pipes.next(), f.acts.next())
 	for l := range f.legs {
-		if ep := f.legs[l].ep; ep != nil {
+		if ep := f.legs[l].ep; ep != nil && !f.legs[l].vanished {
 			at = min(at, ep.NextTimeout())
 		}
 	}

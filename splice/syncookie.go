@@ -115,12 +115,17 @@ func (j *cookieJar) mac(t *endpoint.Tuple, irs endpoint.Seq, mss int, count uint
 
 // canCookie tells whether a SYN can be answered statelessly: not if its
 // destination was translated, for the ACK will not tell to what, nor if a
-// rule holds the SYN-ACK or does anything to it or to the SYN, for that needs
-// somebody to wait and to count.
+// rule does anything to the SYN or the SYN-ACK, or gives the client leg a
+// profile of its own, for that needs somebody to wait, count and remember.
 func (s *Shard) canCookie(p *endpoint.Packet, r *rules.Rule) bool {
-	q := s.profileOf(r)
-	return !p.Original.IsValid() && q.legs[endpoint.Client].cfg.Hold.SYNACK == 0 &&
-		!q.program.Touches(endpoint.Client, false, rules.SYN) && !q.program.Touches(endpoint.Client, true, rules.SYNACK)
+	return !p.Original.IsValid() && s.profileOf(r).keptByCookie() && (r == nil || !r.SimultaneousOpen)
+}
+
+// keptByCookie tells whether nothing of the profile is lost with a SYN of
+// which nothing is kept.
+func (p *profile) keptByCookie() bool {
+	return p.legs[endpoint.Client].keptByCookie() && !p.moments.holdsKind(endpoint.Client, endpoint.HeldSYNACK) &&
+		!p.program.Touches(endpoint.Client, false, rules.SYN) && !p.program.Touches(endpoint.Client, true, rules.SYNACK)
 }
 
 // sendCookie answers a SYN without keeping anything of it.
@@ -210,7 +215,7 @@ func (s *Shard) ruleOfCookie(now endpoint.Time, p *endpoint.Packet, irs endpoint
 		return d
 	}
 	r, ordinal := s.firstRule(now, p)
-	if r == nil || r.Action != rules.Splice || s.profileOf(r).legs[endpoint.Client].cfg.Hold.SYNACK > 0 {
+	if r == nil || r.Action != rules.Splice || !s.profileOf(r).keptByCookie() || r.SimultaneousOpen {
 		return decision{}
 	}
 	return decision{rule: r, ordinal: ordinal}
@@ -242,6 +247,7 @@ func (s *Shard) answerCookie(now endpoint.Time, f *flow, iss endpoint.Seq, syn *
 	l := &f.legs[endpoint.Client]
 	o := s.openOurs(now, &l.out)
 	o.ISS, o.ECN = iss, false
+	o.Holder = s.holderOf(f, endpoint.Client)
 	l.iss = iss
 	l.ep = endpoint.NewPassive(&f.profile.legs[endpoint.Client].cfg, o)
 	f.phase = answering

@@ -1,14 +1,11 @@
 package splice
 
-import (
-	"tcpmitm/endpoint"
-	"tcpmitm/rules"
-)
+import "tcpmitm/endpoint"
 
 // send sends all that a leg's endpoint has to send.
 func (s *Shard) send(now endpoint.Time, f *flow, l endpoint.Leg) {
 	leg := &f.legs[l]
-	if leg.ep == nil {
+	if leg.ep == nil || leg.vanished {
 		return
 	}
 	for n := 0; ; n++ {
@@ -43,7 +40,7 @@ func (s *Shard) depart(now endpoint.Time, f *flow, l endpoint.Leg, seg *endpoint
 		return
 	}
 	if note == "" {
-		note = f.noteOut(l, seg, before)
+		note = f.noteHeld(l, seg)
 	}
 	s.observe(now, f, l, true, seg, before, endpoint.ReasonNone, note)
 }
@@ -60,22 +57,3 @@ func (s *Shard) sent(err error) {
 		s.counters.SendErrors++
 	}
 }
-
-// noteOut says what a rule has done to a segment that leaves.
-func (f *flow) noteOut(l endpoint.Leg, seg *endpoint.Segment, before endpoint.State) string {
-	p := &f.profile.legs[l]
-	if !p.anyOut {
-		return ""
-	}
-	k, ok := kindOf(seg, before)
-	if !ok || f.legs[l].shown[k] {
-		return ""
-	}
-	// A SYN-ACK or FIN that is sent again was not held again.
-	if k != kindACK {
-		f.legs[l].shown[k] = true
-	}
-	return p.noteOut[k]
-}
-
-const kindACK = rules.ACK

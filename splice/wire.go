@@ -76,6 +76,9 @@ func (h *stageHost) Fired(now endpoint.Time, e *faults.Event) {
 // arrive lets a segment of a leg's peer in, past the faults of its rule.
 func (s *Shard) arrive(now endpoint.Time, f *flow, l endpoint.Leg, seg *endpoint.Segment) {
 	s.counters.SegmentsIn[l]++
+	if f.acts != nil && s.heardAdrift(now, f, l) {
+		return
+	}
 	if f.stage == nil {
 		s.deliver(now, f, l, seg, "")
 		return
