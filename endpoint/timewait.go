@@ -23,7 +23,7 @@ type TimeWaitRecord struct {
 // there is something that the record could not keep: octets to be read, or an
 // ACK that is due or held back.
 func (e *Endpoint) TimeWaitRecord() (w TimeWaitRecord, ok bool) {
-	if e.state != TimeWait || e.in.ready > 0 || e.due != 0 || e.ack.at != Never {
+	if e.state != TimeWait || e.in.ready > 0 || e.due != 0 || e.ack.at != Never || e.tune != nil {
 		return w, false
 	}
 	return TimeWaitRecord{

@@ -229,5 +229,5 @@ func (w *waiting) status(now endpoint.Time) Connection {
 
 // plain tells that no rule does anything to the flow's segments.
 func (f *flow) plain() bool {
-	return f.stage == nil && !f.profile.legs[0].anyOut && !f.profile.legs[1].anyOut
+	return f.stage == nil && f.acts == nil
 }
