@@ -31,7 +31,7 @@ import (
 func configOf(base *endpoint.Config, p *rules.Profile) endpoint.Config {
 	c := *base
 	set(p.Window, func(n int) { c.ReceiveBuffer = max(n, 1) })
-	set(p.SYNRetries, func(n int) { c.SYNRetries = n })
+	set(p.SYNRetries, func(n int) { c.SYNRetries, c.SYNACKRetries = n, n })
 	set(p.InitialWindow, func(n int) { c.InitialWindow = n })
 	set(p.Congestion, func(name string) { c.Congestion = name })
 	if p.ACKDelay.Set {
