@@ -5,6 +5,7 @@ import (
 
 	"tcpmitm/endpoint"
 	"tcpmitm/splice"
+	"tcpmitm/trace"
 )
 
 // Connections answers GET /v1/connections.
@@ -37,6 +38,26 @@ type Leg struct {
 	Unread int    `json:"unread"` // octets of the peer that the other leg has no room for yet
 	ISS    uint32 `json:"iss"`
 	IRS    uint32 `json:"irs"`
+	Info   Info   `json:"info"`
+}
+
+// Info is what ss(8) -i would show of a leg.
+type Info struct {
+	trace.LegVerdict
+	SendWindow    int   `json:"send_window"`    // what the peer offers now, octets
+	ReceiveWindow int   `json:"receive_window"` // what we offer now, octets
+	SendShift     uint8 `json:"send_window_shift"`
+	ReceiveShift  uint8 `json:"receive_window_shift"`
+	OutOfOrder    int   `json:"out_of_order"` // octets behind a hole
+}
+
+func infoOf(l *splice.LegStatus) Info {
+	v := l.LegVerdict
+	v.State = l.State
+	return Info{
+		LegVerdict: trace.NewLegVerdict(&v),
+		SendWindow: v.SndWnd, ReceiveWindow: v.RcvWnd, SendShift: v.SndScale, ReceiveShift: v.RcvScale, OutOfOrder: v.OutOfOrder,
+	}
 }
 
 func connectionOf(c *splice.Connection) Connection {
@@ -49,7 +70,7 @@ func connectionOf(c *splice.Connection) Connection {
 }
 
 func legOf(l *splice.LegStatus) Leg {
-	return Leg{State: l.State.SS(), Queued: l.Queued, Unread: l.Unread, ISS: uint32(l.ISS), IRS: uint32(l.IRS)}
+	return Leg{State: l.State.SS(), Queued: l.Queued, Unread: l.Unread, ISS: uint32(l.ISS), IRS: uint32(l.IRS), Info: infoOf(l)}
 }
 
 // Counters answers GET /v1/counters.

@@ -11,6 +11,7 @@ import (
 	"tcpmitm/endpoint"
 	"tcpmitm/rules"
 	"tcpmitm/splice"
+	"tcpmitm/trace"
 )
 
 // device is a kernel's edge whose packets come from the test.
@@ -64,6 +65,16 @@ type gateway struct {
 
 func newGateway(t *testing.T, shards int, set *rules.Set) *gateway {
 	t.Helper()
+	return newObserved(t, shards, set, nil)
+}
+
+// newObserved is newGateway with a tracer that observes it.
+func newObserved(t *testing.T, shards int, set *rules.Set, tracer *trace.Tracer) *gateway {
+	t.Helper()
+	var observer splice.Observer
+	if tracer != nil {
+		observer = tracer
+	}
 	pointer := &atomic.Pointer[rules.Set]{}
 	pointer.Store(set)
 	g := &gateway{Source: &Source{
@@ -73,14 +84,15 @@ func newGateway(t *testing.T, shards int, set *rules.Set) *gateway {
 			e.Reasons[endpoint.ReasonBadChecksum] = 10
 			return e
 		},
-		Lost: func() (uint64, uint64) { return 8, 9 },
+		Lost:   func() (uint64, uint64) { return 8, 9 },
+		Tracer: tracer,
 	}}
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	budget := &splice.Budget{}
 	for i := range shards {
 		d := newDevice()
-		s := splice.NewShard(d, splice.Options{Rules: pointer, Budget: budget, Endpoint: endpoint.DefaultConfig(), Index: i})
+		s := splice.NewShard(d, splice.Options{Rules: pointer, Budget: budget, Endpoint: endpoint.DefaultConfig(), Index: i, Observer: observer, EndsOnly: true})
 		g.devices = append(g.devices, d)
 		g.Shards = append(g.Shards, s)
 		wg.Go(func() { _ = s.Run(ctx) })

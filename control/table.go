@@ -3,12 +3,70 @@ package control
 import (
 	"fmt"
 	"io"
+	"strings"
 	"text/tabwriter"
 	"time"
 )
 
-// WriteTable prints connections for people, in aligned columns.
-func (c *Connections) WriteTable(out io.Writer) error {
+// WriteTable prints connections for people, in aligned columns; with info, two
+// lines about its legs below each.
+func (c *Connections) WriteTable(out io.Writer, info bool) error {
+	var table strings.Builder
+	if err := c.writeRows(&table); err != nil {
+		return err
+	}
+	at := -1 // the first line is the heading
+	for line := range strings.Lines(table.String()) {
+		if _, err := io.WriteString(out, line); err != nil {
+			return err
+		}
+		if info && at >= 0 && at < len(c.List) {
+			n := &c.List[at]
+			if _, err := fmt.Fprintf(out, "  conn %d\n  client leg  %s\n  server leg  %s\n", n.Conn, n.ClientLeg.Info.line(), n.ServerLeg.Info.line()); err != nil {
+				return err
+			}
+		}
+		at++
+	}
+	return nil
+}
+
+// line says what ss(8) -i would, in its words where it has some.
+func (i *Info) line() string {
+	var parts []string
+	add := func(format string, args ...any) { parts = append(parts, fmt.Sprintf(format, args...)) }
+	if i.RTT != nil && i.RTTVar != nil {
+		add("rtt:%.3f/%.3f", *i.RTT, *i.RTTVar)
+	}
+	if i.MinRTT != nil {
+		add("minrtt:%.3f", *i.MinRTT)
+	}
+	if i.RTO != nil {
+		add("rto:%.0f", *i.RTO)
+	}
+	add("mss:%d cwnd:%d", i.MSS, i.Cwnd)
+	add("wscale:%d,%d snd_wnd:%d rcv_wnd:%d", i.SendShift, i.ReceiveShift, i.SendWindow, i.ReceiveWindow)
+	if i.PeerWindow != nil {
+		add("peer_wnd:%d-%d", i.PeerWindow.Min, i.PeerWindow.Max)
+	}
+	add("segs_out:%d segs_in:%d", i.SegmentsOut, i.SegmentsIn)
+	add("retrans:%d timeouts:%d peer_retrans:%d", i.Retransmits, i.Timeouts, i.PeerRetransmits)
+	if i.OutOfOrder > 0 {
+		add("ooo:%d", i.OutOfOrder)
+	}
+	if i.SACK {
+		add("sack")
+	}
+	if i.Timestamps {
+		add("ts")
+	}
+	if i.ECN {
+		add("ecn")
+	}
+	return strings.Join(parts, " ")
+}
+
+func (c *Connections) writeRows(out io.Writer) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "CLIENT LEG\tSERVER LEG\tCLIENT\tSERVER\tTO SERVER\tTO CLIENT\tAGE\tRULE")
 	for i := range c.List {

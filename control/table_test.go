@@ -4,6 +4,8 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+
+	"tcpmitm/trace"
 )
 
 func TestTable(t *testing.T) {
@@ -14,7 +16,7 @@ func TestTable(t *testing.T) {
 			Age: 3723, ClientLeg: Leg{State: "ESTAB"}, ServerLeg: Leg{State: "ESTAB"}},
 	}}
 	var out strings.Builder
-	if err := c.WriteTable(&out); err != nil {
+	if err := c.WriteTable(&out, false); err != nil {
 		t.Fatal(err)
 	}
 	want := `CLIENT LEG  SERVER LEG  CLIENT          SERVER                       TO SERVER  TO CLIENT  AGE     RULE
@@ -22,6 +24,30 @@ FIN-WAIT-1  CLOSE-WAIT  10.1.0.2:43210  10.2.0.2:80                  78 B       
 ESTAB       ESTAB       [fd01::2]:1     [fd02::2]:80=[fd02::3]:8080  0 B        0 B        1h2m3s  -
 and 3 more: ask for them with --limit
 `
+	if out.String() != want {
+		t.Errorf("got\n%s\nwant\n%s", out.String(), want)
+	}
+}
+
+// With -i two lines about the legs follow each connection, and the columns stay
+// in line.
+func TestTableWithInfo(t *testing.T) {
+	rtt, dev, low, rto := 0.3, 0.1, 0.25, 200.0
+	leg := Leg{State: "ESTAB", Info: Info{SendWindow: 64256, ReceiveWindow: 65535, SendShift: 7, ReceiveShift: 9}}
+	leg.Info.LegVerdict = trace.LegVerdict{RTT: &rtt, RTTVar: &dev, MinRTT: &low, RTO: &rto, MSS: 1448, Cwnd: 14480, Retransmits: 2, SACK: true,
+		PeerWindow: &trace.Span{Min: 1, Max: 64256}, SegmentsOut: 5, SegmentsIn: 6}
+	one := Connection{Conn: 17, Client: netip.MustParseAddrPort("10.1.0.2:43210"), Server: netip.MustParseAddrPort("10.2.0.2:80"), ClientLeg: leg, ServerLeg: Leg{State: "SYN-SENT"}}
+	c := &Connections{Total: 3, List: []Connection{one, one}}
+	var out strings.Builder
+	if err := c.WriteTable(&out, true); err != nil {
+		t.Fatal(err)
+	}
+	const each = `ESTAB       SYN-SENT    10.1.0.2:43210  10.2.0.2:80  0 B        0 B        0s   -
+  conn 17
+  client leg  rtt:0.300/0.100 minrtt:0.250 rto:200 mss:1448 cwnd:14480 wscale:7,9 snd_wnd:64256 rcv_wnd:65535 peer_wnd:1-64256 segs_out:5 segs_in:6 retrans:2 timeouts:0 peer_retrans:0 sack
+  server leg  mss:0 cwnd:0 wscale:0,0 snd_wnd:0 rcv_wnd:0 segs_out:0 segs_in:0 retrans:0 timeouts:0 peer_retrans:0
+`
+	want := "CLIENT LEG  SERVER LEG  CLIENT          SERVER       TO SERVER  TO CLIENT  AGE  RULE\n" + each + each + "and 1 more: ask for them with --limit\n"
 	if out.String() != want {
 		t.Errorf("got\n%s\nwant\n%s", out.String(), want)
 	}

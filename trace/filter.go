@@ -312,7 +312,7 @@ func (p *parser) conn() (node, error) {
 	}
 	n, err := strconv.ParseUint(text, 10, 64)
 	if err != nil {
-		return nil, fmt.Errorf("%w: conn %q is no number: `tcpmitm ss` shows the number of each connection", ErrFilter, text)
+		return nil, fmt.Errorf("%w: conn %q is no number: `tcpmitm ss -i` shows the number of each connection", ErrFilter, text)
 	}
 	return func(s *subject) bool { return s.conn == n }, nil
 }

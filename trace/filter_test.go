@@ -79,7 +79,7 @@ func TestFilterErrors(t *testing.T) {
 		"port 90-80":                     "is no port and no range",
 		"client port":                    "client port wants something",
 		"leg both":                       "there are leg client and leg server",
-		"conn one":                       "`tcpmitm ss` shows the number",
+		"conn one":                       "`tcpmitm ss -i` shows the number",
 		"rule":                           "rule wants something",
 		`rule "late`:                     "has no second one",
 		"late goodbye":                   `"late" is no word of it: there are host`,

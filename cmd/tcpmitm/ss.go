@@ -14,7 +14,7 @@ const shownByDefault = 10_000
 
 func newSS() *cobra.Command {
 	var file, socket string
-	var asJSON, all bool
+	var asJSON, all, info bool
 	var limit int
 	c := &cobra.Command{
 		Use:   "ss",
@@ -41,12 +41,13 @@ func newSS() *cobra.Command {
 				e.SetIndent("", "  ")
 				return e.Encode(list)
 			}
-			return list.WriteTable(c.OutOrStdout())
+			return list.WriteTable(c.OutOrStdout(), info)
 		},
 	}
 	configFlag(c, &file)
 	c.Flags().StringVar(&socket, "socket", "", "control socket; without it, that of the configuration ("+config.Default().Control.Socket+")")
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	c.Flags().BoolVarP(&info, "info", "i", false, "tell of each leg its round-trip times, windows and retransmissions, and the connection's number")
 	c.Flags().BoolVarP(&all, "all", "a", false, "list connections too that are over but for TIME-WAIT")
 	c.Flags().IntVar(&limit, "limit", shownByDefault, "list at most so many connections")
 	return c

@@ -236,9 +236,9 @@ func (v *svgViewer) end() error {
 		_ = v.file.Close()
 		_ = os.Remove(v.name)
 		if v.named {
-			return errors.New("there is no picture: the connection said nothing meanwhile, or there is none of this number; `tcpmitm ss --json` lists them")
+			return errors.New("there is no picture: the connection said nothing meanwhile, or there is none of this number; `tcpmitm ss -i` lists them")
 		}
-		return errors.New("there is no picture: no connection began meanwhile; name one that is open with --conn, from `tcpmitm ss --json`")
+		return errors.New("there is no picture: no connection began meanwhile; name one that is open with --conn, from `tcpmitm ss -i`")
 	}
 	err := v.picture.WriteSVG(v.file)
 	if err = errors.Join(err, v.file.Close()); err != nil {
