@@ -51,7 +51,8 @@
 // Throttle is a token bucket. What leaves, leaves in pieces of about pieceTime
 // worth of the rate, and never in smaller ones than that while more is there.
 // The bucket holds Burst, but not less than a piece and burstTime worth of the
-// rate, which is what timers of one millisecond need.
+// rate, which is what timers of one millisecond need. While octets wait, a
+// timer that is late by no more than catchUp costs nothing of the rate.
 //
 // Slice makes pieces that want a segment of their own. The next one follows
 // not earlier than Gap after, and only when the last one has been sent. A

@@ -163,6 +163,39 @@ func TestThrottleLetsABurstThrough(t *testing.T) {
 	b.wantEnd("all", rules.EndFIN)
 }
 
+// TestThrottleMakesUpForLateTimers: a host that wakes us late does not slow
+// the stream down, up to a bound.
+func TestThrottleMakesUpForLateTimers(t *testing.T) {
+	for _, c := range []struct {
+		late time.Duration
+		loss float64
+	}{{90 * ms, 0}, {200 * ms, 0.5}} {
+		b := newBench(t, rules.Policy{Do: rules.Throttle, Rate: 1e6})
+		got := 0
+		for b.now < epoch.Add(10*time.Second) {
+			for len(b.back) == 0 {
+				b.send(text(50_000))
+			}
+			got += len(b.all())
+			b.now = b.p.NextTimeout().Add(c.late)
+			b.turn()
+		}
+		if share := float64(got) / 10e6; share < 1-c.loss-0.1 || share > 1.02 {
+			t.Errorf("woken %v late: %.2f of the rate", c.late, share)
+		}
+	}
+	// A pause of the sender is not made up for.
+	b := newBench(t, rules.Policy{Do: rules.Throttle, Rate: 1e6})
+	b.send(text(15_000))
+	b.advance(10 * ms)
+	b.all()
+	b.advance(time.Second)
+	b.send(text(60_000))
+	if n := len(b.all()); n > 25_000 {
+		t.Errorf("%d octets at once after a pause", n)
+	}
+}
+
 func TestSliceMakesPiecesOfTheirOwn(t *testing.T) {
 	b := newBench(t, rules.Policy{Do: rules.Slice, Size: 3, Gap: 10 * ms})
 	b.send("abcdefgh")

@@ -18,6 +18,8 @@ const (
 	slowPiece = 512
 	slowTime  = 250 * time.Millisecond
 	maxPiece  = 64 << 10
+	// catchUp is by how much a wake-up may be late without loss to the rate.
+	catchUp = 100 * time.Millisecond
 	// maxPaid bounds what is paid for at once, in octets: a product of it and
 	// perSecond fits in 64 bits.
 	maxPaid = 1 << 20
@@ -34,6 +36,9 @@ type throttle struct {
 	piece int
 
 	full   endpoint.Time // when the bucket is full
+	due    endpoint.Time // when it wanted to be run, while it waits for credit; else 0
+	stuck  endpoint.Time // when the queue behind was full last; else 0
+	floor  endpoint.Time // full is not before it: now, or due if that is past
 	rest   uint64        // what rounding has left of the cost so far, below rate
 	passed uint64
 	report reporter
@@ -62,18 +67,15 @@ func (s *throttle) cost(n int) time.Duration {
 }
 
 // pay takes n octets out of the bucket.
-func (s *throttle) pay(now endpoint.Time, n int) {
+func (s *throttle) pay(n int) {
 	d := s.cost(n)
 	s.rest = (uint64(n)*perSecond + s.rest) % s.rate
-	s.full = max(s.full, now).Add(d)
+	s.full = max(s.full, s.floor).Add(d)
 }
 
 // credit is how many octets may pass now, at most maxPaid.
 func (s *throttle) credit(now endpoint.Time) int {
-	spare := s.depth
-	if s.full > now {
-		spare -= s.full.Sub(now)
-	}
+	spare := s.depth + now.Sub(max(s.full, s.floor))
 	if spare <= 0 {
 		return 0
 	}
@@ -83,22 +85,38 @@ func (s *throttle) credit(now endpoint.Time) int {
 }
 
 func (s *throttle) run(p *Pipeline, now endpoint.Time, in, out *queue) endpoint.Time {
+	// A bucket that is full takes in no more. But what it would have taken
+	// in since it asked to be run is not its fault.
+	if s.stuck != 0 && s.stuck < now {
+		s.due = 0
+	}
+	s.floor, s.stuck = now, 0
+	if s.due != 0 && s.due < now {
+		s.floor = max(s.due, now.Add(-catchUp))
+	}
 	for !in.empty() && !out.full() {
 		want := min(s.piece, in.octets)
 		credit := s.credit(now)
 		if credit < want {
 			s.report.tellOnce(p, s.passed, 0)
 			// Two nanoseconds later, because cost and credit round down.
-			return max(s.full, now).Add(s.cost(want)-s.depth) + 2
+			s.due = max(s.full, s.floor).Add(s.cost(want)-s.depth) + 2
+			return s.due
 		}
 		for credit > 0 && !in.empty() && !out.full() {
 			it := in.take(credit)
 			n := len(it.chunk.Data)
 			credit -= n
 			s.passed += uint64(n)
-			s.pay(now, n)
+			s.pay(n)
 			out.push(it)
 		}
+	}
+	if out.full() {
+		// What the receiver is late by is not made up for.
+		s.stuck, s.due = now, s.floor
+	} else {
+		s.due = 0
 	}
 	if in.finished() {
 		out.end(in.ending)
