@@ -29,6 +29,7 @@ type Tap struct {
 	tracer  *Tracer
 	filter  *Filter
 	snap    int
+	faults  bool // it is told of faults alone
 	records chan record
 	octets  atomic.Int64 // that wait in records
 	missed  atomic.Uint64
@@ -50,7 +51,15 @@ type record struct {
 // above 0, segments come with their headers and at most so many octets of
 // their payload. The reader ends it with Close.
 func (t *Tracer) Subscribe(f *Filter, snap int) (*Tap, error) {
-	p := &Tap{tracer: t, filter: f, snap: min(snap, maxSnap), records: make(chan record, maxTapRecords), scribe: scribe{t.opt.Epoch}}
+	return t.attach(&Tap{filter: f, snap: min(snap, maxSnap)})
+}
+
+// SubscribeFaults attaches a reader that is told of every fault that fires,
+// and of nothing else.
+func (t *Tracer) SubscribeFaults() (*Tap, error) { return t.attach(&Tap{faults: true}) }
+
+func (t *Tracer) attach(p *Tap) (*Tap, error) {
+	p.tracer, p.records, p.scribe = t, make(chan record, maxTapRecords), scribe{t.opt.Epoch}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	old := t.loadTaps()
@@ -102,7 +111,7 @@ func (p *Tap) put(r record) {
 }
 
 func (p *Tap) segment(e *splice.SegmentEvent) {
-	if !p.filter.segment(e) {
+	if p.faults || !p.filter.segment(e) {
 		return
 	}
 	r := record{segment: *e}
@@ -141,7 +150,7 @@ func (p *Tap) fault(e *splice.FaultEvent) {
 }
 
 func (p *Tap) closed(s *splice.Summary) {
-	if p.filter.closed(s) {
+	if !p.faults && p.filter.closed(s) {
 		c := *s
 		p.put(record{closed: &c})
 	}
