@@ -15,6 +15,7 @@ type Config struct {
 	Limits    Limits    `toml:"limits"`
 	Control   Control   `toml:"control"`
 	Log       Log       `toml:"log"`
+	Journal   Journal   `toml:"journal"`
 
 	// Rules are the [[rule]] tables, compiled. It is never nil.
 	Rules *rules.Set
@@ -130,6 +131,7 @@ func Default() *Config {
 		Limits:    Limits{Connections: 100000, HalfOpen: 4096, Memory: 1 << 30, OverLimit: rules.Pass},
 		Control:   Control{Socket: "/run/tcpmitm.sock"},
 		Log:       Log{Level: slog.LevelInfo, Format: Text},
+		Journal:   Journal{Size: 64 << 20, Keep: 4},
 		Rules:     rules.New(nil),
 	}
 }

@@ -128,6 +128,10 @@ metrics = "[::1]:9380"
 [log]
 level = "debug"
 format = "json"
+[journal]
+file = "/tmp/j"
+size = "1MiB"
+keep = 0
 `)
 	if err != nil {
 		t.Fatal(err)
@@ -143,6 +147,7 @@ format = "json"
 	want.Limits = Limits{Connections: 10, HalfOpen: 11, Memory: 64 << 20, OverLimit: rules.Reset}
 	want.Control = Control{Socket: "/tmp/s", Metrics: "[::1]:9380"}
 	want.Log = Log{Level: -4, Format: JSON}
+	want.Journal = Journal{File: "/tmp/j", Size: 1 << 20}
 	compare(t, "a file with all keys", c, want)
 	if !c.Intercept.Hinted() || Default().Intercept.Hinted() {
 		t.Error("Hinted is wrong")

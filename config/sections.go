@@ -62,6 +62,9 @@ func (r *reader) config(tree map[string]any, c *Config) {
 		oneOf(t, "format", &c.Log.Format, formats)
 		t.done()
 	}
+	if t := root.sub("journal", "[journal]"); t != nil {
+		t.journal(&c.Journal)
+	}
 	list, source := root.rules()
 	c.Rules, c.Source = rules.New(list), source
 	root.done()

@@ -66,6 +66,12 @@ func run(f *runFlags, stdout, stderr io.Writer) error {
 		opt.Ladder, opt.Colour = stdout, isTerminal(stdout)
 	}
 	tracer := trace.New(opt)
+	journal, err := keepJournal(&conf.Journal, tracer, log)
+	if err != nil {
+		tracer.Close()
+		return err
+	}
+	defer journal()
 	var reload func() (*config.Config, error)
 	if f.file != "" {
 		reload = func() (*config.Config, error) { return config.Load(f.file) }

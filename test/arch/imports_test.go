@@ -27,7 +27,6 @@ var allowed = map[string][]string{
 	"config":      {"profiles", "rules"},
 	"trace":       {"endpoint", "rules", "splice"},
 	"control":     {"config", "endpoint", "rules", "splice", "trace"},
-	"control":     {"endpoint", "rules", "splice", "trace"},
 	"journal":     {"trace"},
 	"cmd/tcpmitm": {"*"},
 }
