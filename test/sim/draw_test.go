@@ -98,37 +98,6 @@ func drawStyle(d draws, cfg *endpoint.Config) {
 	cfg.Orphan = pick(d, 0, 0, time.Minute)
 }
 
-// drawRules makes a rule with faults, and sometimes one with an action.
-func (s *scenario) drawRules(stream string) []*rules.Rule {
-	d := s.stream(stream)
-	var list []*rules.Rule
-	if d.chance(0.15) {
-		list = append(list, &rules.Rule{
-			Name:   "action",
-			Match:  rules.Match{Probability: 0.3},
-			Seed:   d.Uint64(),
-			Action: pick(d, rules.Pass, rules.Reset, rules.Drop),
-		})
-	}
-	if d.chance(0.4) {
-		r := &rules.Rule{Name: "faults", Match: rules.Match{Probability: 0.5}, Seed: d.Uint64()}
-		for range 1 + d.IntN(3) {
-			r.Faults = append(r.Faults, drawFault(d))
-		}
-		list = append(list, r)
-	}
-	return list
-}
-
-func drawFault(d draws) rules.Fault {
-	return rules.Fault{
-		Leg: pick(d, rules.Client, rules.Server),
-		In:  d.chance(0.5),
-		On:  pick(d, rules.SYNACK, rules.ACK, rules.FIN),
-		By:  d.between(time.Millisecond, 3*time.Second),
-	}
-}
-
 func (s *scenario) drawHosts() {
 	s.ipv6 = s.stream("family").chance(0.3)
 	draw := func(name string) *host {

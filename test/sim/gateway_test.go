@@ -60,12 +60,15 @@ type arrived struct {
 func (g *engine) Now() endpoint.Time { return g.w.now }
 
 // Send implements splice.Device.
-func (g *engine) Send(l endpoint.Leg, t *endpoint.Tuple, _ splice.Header, s *endpoint.Segment) error {
+func (g *engine) Send(l endpoint.Leg, t *endpoint.Tuple, h splice.Header, s *endpoint.Segment) error {
 	c := *s
 	if g.spoil != nil {
 		g.spoil(l, &c)
 	}
 	encode(*t, &c, g.towards[l].merge, func(p packet) {
+		if bit := int(h.Corrupt) - 1; bit >= 0 && bit < len(p.tcp)*8 {
+			p.tcp[bit/8] ^= 0x80 >> (bit % 8)
+		}
 		if l == endpoint.Client {
 			g.w.note("gateway>client", &p)
 		} else {
@@ -128,13 +131,19 @@ func (g *gateway) Segment(e *splice.SegmentEvent) {
 	r := g.referees[k]
 	if r == nil {
 		r = &referee{w: g.w, name: "the gateway's leg towards the " + e.Leg.String(), state: e.Before}
+		// A rule may hold back what was decided, and let out an older ACK after
+		// a newer one.
+		r.forgets, r.shrinks = e.Rule == "wire", e.Rule == "wire"
 		g.referees[k] = r
 		if e.Before > endpoint.SynSent {
 			// A connection from a SYN cookie: nothing was kept of the SYN.
 			r.irs, r.knowsIRS, r.received = e.IRS, true, e.IRS+1
 		}
 	}
-	r.becomes(e.Before)
+	if !e.Out || !r.forgets {
+		// The parts of a segment that was split all have the state before it.
+		r.becomes(e.Before)
+	}
 	if e.Out {
 		r.out(e.Segment, e.Scale)
 	} else {
@@ -322,7 +331,7 @@ func (g *gateway) checkBounds() {
 		g.w.fail("the budget counts %d handshakes, the shards have %d", half, all.HalfOpen)
 	case all.PoolInUse > g.bound*int64(1+all.Flows+all.Lingering):
 		g.w.fail("%d connections hold %d octets of buffers, allowed are %d for each", all.Flows+all.Lingering, all.PoolInUse, g.bound)
-	case all.InWire > faults.MaxHeldSegments*all.Flows:
+	case all.InWire > faults.MaxHeldSegments*(all.Flows+all.Lingering):
 		g.w.fail("%d segments are held of %d connections", all.InWire, all.Flows)
 	}
 }
