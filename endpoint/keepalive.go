@@ -2,8 +2,8 @@ package endpoint
 
 import "time"
 
-// KeepAlive asks a silent peer whether it is still there (RFC 9293, 3.8.4).
-// It is off unless Idle is set (MUST-24, MUST-25).
+// KeepAlive asks a silent peer whether it is still there (RFC 9293, 3.8.4;
+// RFC 1122, 4.2.3.6). It is off unless Idle is set (MUST-24, MUST-25).
 type KeepAlive struct {
 	Idle     time.Duration // silence before the first probe; RFC: at least 2 h by default (MUST-28)
 	Interval time.Duration // between unanswered probes

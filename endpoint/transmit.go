@@ -211,7 +211,7 @@ func (e *Endpoint) pollNew(now Time, s *Segment) bool {
 	room := e.snd.nxt.To(e.snd.una.Plus(e.snd.wnd))
 	n := 0
 	if unsent > 0 {
-		budget := e.cong.cwnd - e.pipe()
+		budget := e.cong.cwnd - e.pipe() + e.limitedTransmit()
 		if unsent > budget {
 			e.cong.limited = true
 		}
@@ -234,9 +234,20 @@ func (e *Endpoint) pollNew(now Time, s *Segment) bool {
 	return true
 }
 
+// limitedTransmit is what the first two duplicate ACKs allow beyond cwnd to a
+// peer without SACK: each says that a segment has left the network, and new
+// ones draw the third (RFC 3042). With SACK what was delivered is not in the
+// pipe, which comes to the same.
+func (e *Endpoint) limitedTransmit() int {
+	if e.sack || e.recovery.active || e.recovery.timeout {
+		return 0
+	}
+	return min(e.rack.dupACKs, dupThresh-1) * e.snd.mss
+}
+
 // sendable is how many of unsent octets may leave now, given the peer's room
 // and our budget of cwnd: sender's silly window avoidance (MUST-38; RFC 9293,
-// 3.8.6.2.1), and Nagle's rule where it is on (SHLD-7).
+// 3.8.6.2.1, from RFC 1122, 4.2.3.4), and Nagle's rule where it is on (SHLD-7).
 func (e *Endpoint) sendable(unsent, room, budget int) int {
 	n := min(unsent, room, budget)
 	switch {

@@ -256,3 +256,20 @@ func BenchmarkDecode(b *testing.B) {
 		d.decode(pk, len(pk), false, p)
 	}
 }
+
+// TestDecodePassesOverIPOptions: TCP begins where the header's length says
+// (MUST-50).
+func TestDecodePassesOverIPOptions(t *testing.T) {
+	b := syntheticPacket(t, "10.0.0.1", "192.0.2.9", 1, 2, nil, 1, 2, 3)
+	// Record route of one empty slot, and an end of list.
+	b = append(append(b[:20:20], 7, 7, 4, 0, 0, 0, 0, 0), b[20:]...)
+	b[0] = 0x47
+	binary.BigEndian.PutUint16(b[2:], uint16(len(b)))
+	b[10], b[11] = 0, 0
+	binary.BigEndian.PutUint16(b[10:], checksum(b[:28]))
+	var d decoder
+	p := wantDecode(t, "with IP options", &d, b, len(b), true, endpoint.ReasonNone, 0)
+	if p.DstPort != 2 || len(p.Payload) != 3 {
+		t.Errorf("destination port %d and %d octets of payload, want 2 and 3", p.DstPort, len(p.Payload))
+	}
+}

@@ -407,3 +407,15 @@ func TestECNIsMirrored(t *testing.T) {
 		server < P. 1:101(100) ack 1 ecn 0
 	`)
 }
+
+func TestOneSourcePortToManyServers(t *testing.T) {
+	p := newPlaybook(t, Options{})
+	for _, server := range []string{"10.2.0.2:80", "10.2.0.3:80", "10.2.0.2:81"} {
+		p.serverA = netip.MustParseAddrPort(server)
+		p.target = p.serverA
+		p.play(handshake)
+	}
+	if c := p.shard.Counters(); c.Flows != 3 {
+		t.Errorf("%d connections, want 3", c.Flows)
+	}
+}

@@ -46,9 +46,10 @@ type playbook struct {
 
 // peer is the scripted host at the end of one leg.
 type peer struct {
-	isn endpoint.Seq
-	ts  bool
-	iss endpoint.Seq
+	isn  endpoint.Seq
+	ts   bool
+	iss  endpoint.Seq
+	dscp uint8 // of what it sends
 }
 
 func newPlaybook(t *testing.T, opt Options) *playbook {
@@ -211,7 +212,7 @@ func (p *playbook) send(leg endpoint.Leg, dir string, f []string) {
 		o.TSEcr = p.dev.tsval[leg]
 	}
 	s.Payload = pattern(leg, s.Seq.To(me.isn)*-1-1, n)
-	pkt := &endpoint.Packet{Segment: s, Tuple: p.tuple(leg), Hook: endpoint.Late, Raw: []byte(strings.Join(f, " "))}
+	pkt := &endpoint.Packet{DSCP: me.dscp, Segment: s, Tuple: p.tuple(leg), Hook: endpoint.Late, Raw: []byte(strings.Join(f, " "))}
 	if isSYN(&s) && p.target != p.serverA {
 		pkt.Original = p.serverA
 		pkt.Tuple = endpoint.NewTuple(p.clientA, p.target)
@@ -421,6 +422,7 @@ func (p *playbook) wantEmpty() {
 // sentSegment is what the shard gave to the device.
 type sentSegment struct {
 	tuple endpoint.Tuple
+	dscp  uint8
 	seg   endpoint.Segment
 	data  []byte
 }
@@ -445,8 +447,8 @@ type fakeDevice struct {
 func (d *fakeDevice) Now() endpoint.Time                   { return d.now }
 func (d *fakeDevice) Receive(time.Duration, Handler) error { panic("a playbook has no queue") }
 func (d *fakeDevice) Wake()                                {}
-func (d *fakeDevice) Send(l endpoint.Leg, t *endpoint.Tuple, _ Header, s *endpoint.Segment) error {
-	x := sentSegment{tuple: *t, seg: *s}
+func (d *fakeDevice) Send(l endpoint.Leg, t *endpoint.Tuple, h Header, s *endpoint.Segment) error {
+	x := sentSegment{tuple: *t, dscp: h.DSCP, seg: *s}
 	for _, piece := range s.Pieces {
 		x.data = append(x.data, piece...)
 	}
