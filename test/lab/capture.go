@@ -36,6 +36,9 @@ type Frame struct {
 	Src, Dst   netip.AddrPort // ICMP: port 0
 	SYN, ACK   bool
 	FIN, RST   bool
+	PSH, URG   bool
+	TTL, TOS   uint8 // hop limit and traffic class of IPv6
+	Urgent     uint16
 	Seq, Ack   uint32
 	Window     uint16
 	Len        int // octets of payload
@@ -152,10 +155,12 @@ func decode(data []byte, link layers.LinkType) (Frame, bool) {
 		src, _ = netip.AddrFromSlice(ip.SrcIP.To4())
 		dst, _ = netip.AddrFromSlice(ip.DstIP.To4())
 		total = len(ip.Payload)
+		f.TTL, f.TOS = ip.TTL, ip.TOS
 	} else if ip, ok := packet.Layer(layers.LayerTypeIPv6).(*layers.IPv6); ok {
 		src, _ = netip.AddrFromSlice(ip.SrcIP)
 		dst, _ = netip.AddrFromSlice(ip.DstIP)
 		total = len(ip.Payload)
+		f.TTL, f.TOS = ip.HopLimit, ip.TrafficClass
 	} else {
 		return f, false
 	}
@@ -180,6 +185,7 @@ func (f *Frame) tcp(tcp *layers.TCP, src, dst netip.Addr, total int) {
 	f.Src = netip.AddrPortFrom(src, uint16(tcp.SrcPort))
 	f.Dst = netip.AddrPortFrom(dst, uint16(tcp.DstPort))
 	f.SYN, f.ACK, f.FIN, f.RST = tcp.SYN, tcp.ACK, tcp.FIN, tcp.RST
+	f.PSH, f.URG, f.Urgent = tcp.PSH, tcp.URG, tcp.Urgent
 	f.Seq, f.Ack, f.Window = tcp.Seq, tcp.Ack, tcp.Window
 	f.Len = total - int(tcp.DataOffset)*4
 	f.Scale = -1
