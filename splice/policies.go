@@ -140,6 +140,9 @@ func (s *Shard) endDirection(now endpoint.Time, f *flow, l endpoint.Leg, how rul
 		f.closed("tcpmitm", ByRule)
 		s.abort(now, f, l)
 		s.abort(now, f, l.Other())
+	case how == rules.EndVanish:
+		s.vanish(now, f, l)
+		s.vanish(now, f, l.Other())
 	}
 }
 

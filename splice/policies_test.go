@@ -198,6 +198,32 @@ func TestLimitThenReset(t *testing.T) {
 	p.wantOver("tcpmitm", ByRule, endpoint.Established, endpoint.Established)
 }
 
+func TestLimitThenVanish(t *testing.T) {
+	p := newPlaybook(t, Options{Rules: policed(rules.Policy{To: rules.Client, Do: rules.Limit, Bytes: 50, Then: rules.EndVanish})})
+	p.play(handshake + `
+		server > P. 1:101(100) ack 1
+		client < P. 1:51(50) ack 1
+		+0.05
+		server < . 1:1(0) ack 101
+		client > . 1:1(0) ack 51
+		quiet
+		# neither side is answered any more
+		client > P. 1:11(10) ack 51
+		server > P. 101:201(100) ack 1
+		server > F. 201:201(0) ack 1
+		client > F. 11:11(0) ack 51
+		client > R 12:12(0)
+		+100
+		quiet
+		+1500
+	`)
+	p.dev.out[0], p.dev.out[1] = nil, nil
+	p.wantEmpty()
+	if s := p.watch.closed[0]; s.How != ByRule || s.FirstClose != "tcpmitm" || s.ToClient != 50 {
+		t.Errorf("%+v", s)
+	}
+}
+
 func TestLimitOfNothing(t *testing.T) {
 	p := newPlaybook(t, Options{Rules: policed(rules.Policy{To: rules.Client, Do: rules.Limit, Then: rules.EndReset})})
 	p.play(`
