@@ -63,6 +63,26 @@ func TestLatencyKeepsTheFINBehindTheOctets(t *testing.T) {
 	p.wantPolicies(rules.Latency)
 }
 
+// TestWhatIsHeldOutlivesItsLeg: the client is long gone, its TIME-WAIT over,
+// when the server gets what it sent.
+func TestWhatIsHeldOutlivesItsLeg(t *testing.T) {
+	p := newPlaybook(t, Options{Rules: policed(rules.Policy{To: rules.Server, Do: rules.Latency, By: 5 * time.Minute})})
+	p.play(handshake + `
+		server > F. 1:1(0) ack 1
+		server < . 1:1(0) ack 2
+		client < F. 1:1(0) ack 1
+		client > FP. 1:101(100) ack 2
+		client < . 2:2(0) ack 102
+		+299
+		quiet
+		+1.1
+		server < FP. 1:101(100) ack 2
+		server > . 2:2(0) ack 102
+		quiet
+	`)
+	p.wantOver("server", ByFIN, endpoint.TimeWait, endpoint.LastAck)
+}
+
 // wantPolicies compares which policies have told of themselves.
 func (p *playbook) wantPolicies(want ...rules.Stream) {
 	p.t.Helper()
