@@ -247,9 +247,6 @@ func (s *Shard) actTimeout(now endpoint.Time, f *flow) {
 func (s *Shard) fired(now endpoint.Time, f *flow, i int, by time.Duration, n int) {
 	f.by.Fire()
 	s.counters.Faults++
-	if s.opt.Observer == nil {
-		return
-	}
 	flt := &f.by.Faults[i]
 	leg := &f.legs[flt.Leg]
 	s.fault = FaultEvent{
@@ -257,5 +254,5 @@ func (s *Shard) fired(now endpoint.Time, f *flow, i int, by time.Duration, n int
 		Fault: i, Text: f.moments.texts[i], Leg: endpoint.Leg(flt.Leg), Out: !flt.In,
 		Do: flt.Do, By: by, N: n, ISS: leg.iss, IRS: leg.irs,
 	}
-	s.opt.Observer.Fault(&s.fault)
+	s.report(f, &s.fault)
 }

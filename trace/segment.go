@@ -38,13 +38,23 @@ func endOf(e *Event) arrowEnd {
 	case e.Segment == nil:
 		return endNotDrawn
 	}
-	switch e.Fault.Do {
-	case rules.Lose.String(), rules.Ignore.String():
+	switch {
+	case e.Fault.Stream:
+	case e.Fault.Do == rules.Lose.String(), e.Fault.Do == rules.Ignore.String():
 		return endLost
-	case rules.Delay.String(), rules.Hold.String(), rules.Reorder.String():
+	case e.Fault.holds():
 		return endHeld
 	}
 	return endNotDrawn
+}
+
+// holds tells that a fault holds a segment back.
+func (f *Fault) holds() bool {
+	switch f.Do {
+	case rules.Delay.String(), rules.Hold.String(), rules.Reorder.String():
+		return !f.Stream
+	}
+	return false
 }
 
 // arrow draws a segment over the whole width of a leg's column, its header
@@ -180,11 +190,11 @@ func (o *SegmentOptions) sack() string {
 // faultText says what a fault did, and whose it is.
 func faultText(e *Event) string {
 	did := e.Fault.Do
-	switch endOf(e) {
-	case endLost:
-		did = "lost"
-	case endHeld:
+	switch {
+	case e.Fault.holds():
 		did = "held back"
+	case e.Fault.Do == rules.Lose.String() && !e.Fault.Stream:
+		did = "lost"
 	}
 	if e.Fault.By != nil {
 		did += " for " + pretty(*e.Fault.By)

@@ -60,7 +60,7 @@ type canvas struct {
 // held is a segment that was held back, until it goes on.
 type held struct {
 	event *Event
-	y     float64
+	x, y  float64
 }
 
 // maxPending bounds how many are remembered; an older one slopes no more.
@@ -172,9 +172,12 @@ func (c *canvas) event(e *Event) {
 		c.stateBar(leg, y)
 		c.states[leg], c.since[leg] = e.State.After, y
 	}
-	if e.Segment != nil && endOf(e) != endNotDrawn {
+	switch {
+	case e.Segment != nil && endOf(e) != endNotDrawn:
 		c.arrow(e, y)
-	} else {
+	case e.Segment == nil && e.Fault.holds() && e.out():
+		c.decided(e, y)
+	default:
 		c.bottom[leg] = y - lineHeight
 	}
 	for _, d := range svgDetails(e) {
@@ -228,13 +231,12 @@ func (c *canvas) arrow(e *Event, y float64) {
 	case endHeld:
 		x2, y2 = x1+(x2-x1)*0.8, y1+(y2-y1)*0.8
 		fmt.Fprintf(&c.body, `<circle cx="%.1f" cy="%.1f" r="4" fill="#ffffff" stroke="%s" stroke-width="1.6"/>`+"\n", x2, y2, colour)
-		c.hold(held{&Event{Conn: e.Conn, Leg: e.Leg, Dir: e.Dir, Segment: e.Segment}, y2})
+		c.hold(held{e, x2, y2})
 		x2 -= math.Copysign(4, x2-x1)
 	default:
-		if at, ok := c.release(e); ok {
+		if h, ok := c.release(e); ok {
 			// It slopes from where it was held.
-			hx := x1 + (x2-x1)*0.8
-			fmt.Fprintf(&c.body, `<line x1="%.1f" y1="%.1f" x2="%.1f" y2="%.1f" stroke="%s" stroke-width="1.4" stroke-dasharray="3 4"/>`+"\n", hx, at+4, x2, y2, inkFault)
+			fmt.Fprintf(&c.body, `<line x1="%.1f" y1="%.1f" x2="%.1f" y2="%.1f" stroke="%s" stroke-width="1.4" stroke-dasharray="3 4"/>`+"\n", h.x, h.y+4, x2, y2, inkFault)
 		}
 		head(&c.body, x1, y1, x2, y2, colour)
 	}
@@ -267,17 +269,38 @@ func (c *canvas) hold(h held) {
 	c.pending = append(c.pending, h)
 }
 
+// decided draws that a segment that would leave now is held before it is made.
+func (c *canvas) decided(e *Event, y float64) {
+	x := float64(xLeft - 12)
+	if legIndex(e) == 1 {
+		x = xRight + 12
+	}
+	fmt.Fprintf(&c.body, `<circle cx="%.1f" cy="%.1f" r="4" fill="#ffffff" stroke="%s" stroke-width="1.6"/>`+"\n", x, y, inkFault)
+	c.hold(held{e, x, y})
+}
+
 // release finds where a segment that goes on now was held.
-func (c *canvas) release(e *Event) (y float64, ok bool) {
+func (c *canvas) release(e *Event) (h held, ok bool) {
 	for i, h := range c.pending {
-		same := h.event.Leg == e.Leg && h.event.Dir == e.Dir && h.event.Segment.Seq == e.Segment.Seq &&
-			h.event.Segment.Len == e.Segment.Len && h.event.Segment.has("FIN") == e.Segment.has("FIN") && h.event.Segment.has("SYN") == e.Segment.has("SYN")
-		if same {
+		if h.becomes(e) {
 			c.pending = append(c.pending[:i], c.pending[i+1:]...)
-			return h.y, true
+			return h, true
 		}
 	}
-	return 0, false
+	return held{}, false
+}
+
+// becomes tells whether e is the segment that was held. One that was held
+// before it was made is the next of which a rule says so.
+func (h *held) becomes(e *Event) bool {
+	was, is := h.event.Segment, e.Segment
+	switch {
+	case h.event.Leg != e.Leg || h.event.Dir != e.Dir:
+		return false
+	case was == nil:
+		return e.ByRule
+	}
+	return was.Seq == is.Seq && was.Len == is.Len && was.has("FIN") == is.has("FIN") && was.has("SYN") == is.has("SYN")
 }
 
 // remark writes a line below an arrow, on paper of its own if a fault says it.

@@ -16,6 +16,7 @@ type Verdict struct {
 	ToClient uint64     `json:"bytes_to_client"`
 	ClosedBy string     `json:"closed_by"`
 	How      string     `json:"how"`
+	Fault    string     `json:"ended_by_fault,omitempty"`
 	Fired    []Fired    `json:"fired,omitempty"`
 	Client   LegVerdict `json:"client_leg"`
 	Server   LegVerdict `json:"server_leg"`
@@ -122,7 +123,7 @@ func verdictOf(s *splice.Summary) *Verdict {
 	v := &Verdict{
 		Seconds:  s.Duration.Round(time.Microsecond).Seconds(),
 		ToServer: s.ToServer, ToClient: s.ToClient,
-		ClosedBy: s.FirstClose, How: how(s.How),
+		ClosedBy: s.FirstClose, How: how(s.How), Fault: s.Fault,
 		Client: NewLegVerdict(&s.Legs[endpoint.Client]), Server: NewLegVerdict(&s.Legs[endpoint.Server]),
 	}
 	for _, f := range s.Fired {

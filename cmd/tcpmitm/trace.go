@@ -172,12 +172,17 @@ type viewer interface {
 func (f *traceFlags) viewer(stdout, stderr io.Writer) (viewer, error) {
 	switch {
 	case f.svg != "":
-		// That the file cannot be written is better known now than at the end.
-		out, err := os.Create(f.svg)
+		// That the file cannot be written is better known now than at the end;
+		// what is in it is replaced when there is something better.
+		out, err := os.OpenFile(f.svg, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+		fresh := err == nil
+		if errors.Is(err, os.ErrExist) {
+			out, err = os.OpenFile(f.svg, os.O_WRONLY, 0)
+		}
 		if err != nil {
 			return nil, fmt.Errorf("the picture cannot be written: %w", err)
 		}
-		return &svgViewer{file: out, name: f.svg, named: f.conn != 0, stderr: stderr}, nil
+		return &svgViewer{file: out, fresh: fresh, name: f.svg, named: f.conn != 0, stderr: stderr}, nil
 	case f.asJSON:
 		return &jsonViewer{stdout}, nil
 	}
@@ -214,6 +219,7 @@ func (v *jsonViewer) end() error { return nil }
 // the one that was named.
 type svgViewer struct {
 	file    *os.File
+	fresh   bool // there was no such file
 	name    string
 	named   bool
 	conn    uint64
@@ -234,16 +240,26 @@ func (v *svgViewer) show(e *trace.Event, _ []byte) (bool, error) {
 func (v *svgViewer) end() error {
 	if v.picture.Empty() {
 		_ = v.file.Close()
-		_ = os.Remove(v.name)
+		if v.fresh {
+			_ = os.Remove(v.name)
+		}
 		if v.named {
 			return errors.New("there is no picture: the connection said nothing meanwhile, or there is none of this number; `tcpmitm ss -i` lists them")
 		}
 		return errors.New("there is no picture: no connection began meanwhile; name one that is open with --conn, from `tcpmitm ss -i`")
 	}
-	err := v.picture.WriteSVG(v.file)
-	if err = errors.Join(err, v.file.Close()); err != nil {
+	err := errors.Join(v.cut(), v.picture.WriteSVG(v.file), v.file.Close())
+	if err != nil {
 		return fmt.Errorf("the picture cannot be written: %w", err)
 	}
 	fmt.Fprintf(v.stderr, "connection %d is drawn in %s\n", v.conn, v.name)
 	return nil
+}
+
+// cut throws away what an older file holds; there is nothing to cut of a pipe.
+func (v *svgViewer) cut() error {
+	if i, err := v.file.Stat(); err != nil || !i.Mode().IsRegular() {
+		return err
+	}
+	return v.file.Truncate(0)
 }

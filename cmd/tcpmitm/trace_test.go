@@ -96,6 +96,19 @@ func TestNoPicture(t *testing.T) {
 	if _, err := os.Stat(name); err == nil {
 		t.Error("an empty file is left")
 	}
+	// What was there stays.
+	if err := os.WriteFile(name, []byte("old"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if v, err = (&traceFlags{svg: name}).viewer(nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := v.end(); err == nil {
+		t.Error("no picture is no error")
+	}
+	if b, _ := os.ReadFile(name); string(b) != "old" {
+		t.Errorf("an older file holds now %q", b)
+	}
 	if _, err := (&traceFlags{svg: filepath.Join(name, "x")}).viewer(nil, nil); err == nil {
 		t.Error("a file that cannot be made is no error")
 	}
