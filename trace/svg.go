@@ -47,6 +47,7 @@ var stateFill = map[string]string{
 
 // canvas is a picture in the making.
 type canvas struct {
+	under   strings.Builder // what lies below all texts
 	body    strings.Builder
 	y       float64    // of the last event
 	bottom  [2]float64 // of each leg's lane
@@ -94,6 +95,7 @@ func (p *Picture) WriteSVG(out io.Writer) error {
 		svgWidth, height, svgWidth, height, inkText)
 	fmt.Fprintf(&s, `<rect width="%d" height="%.0f" fill="#ffffff"/>`+"\n", svgWidth, height)
 	heading(&s, p.first(), floor)
+	s.WriteString(c.under.String())
 	s.WriteString(c.body.String())
 	s.WriteString(foot.String())
 	s.WriteString("</svg>\n")
@@ -236,7 +238,7 @@ func (c *canvas) arrow(e *Event, y float64) {
 	default:
 		if h, ok := c.release(e); ok {
 			// It slopes from where it was held.
-			fmt.Fprintf(&c.body, `<line x1="%.1f" y1="%.1f" x2="%.1f" y2="%.1f" stroke="%s" stroke-width="1.4" stroke-dasharray="3 4"/>`+"\n", h.x, h.y+4, x2, y2, inkFault)
+			fmt.Fprintf(&c.under, `<line x1="%.1f" y1="%.1f" x2="%.1f" y2="%.1f" stroke="%s" stroke-width="1.4" stroke-dasharray="3 4"/>`+"\n", h.x, h.y+4, x2, y2, inkFault)
 		}
 		head(&c.body, x1, y1, x2, y2, colour)
 	}
