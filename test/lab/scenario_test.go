@@ -160,6 +160,21 @@ func wantCount(t *testing.T, why string, got []Frame, want int) {
 	}
 }
 
+// holesIn counts where the frames of one direction leave octets out that come
+// later, if at all.
+func holesIn(frames []Frame) (n int) {
+	for i, end := 0, uint32(0); i < len(frames); i++ {
+		f := &frames[i]
+		if i > 0 && int32(f.Seq-end) > 0 {
+			n++
+		}
+		if i == 0 || int32(f.Seq+uint32(f.Len)-end) > 0 {
+			end = f.Seq + uint32(f.Len)
+		}
+	}
+	return n
+}
+
 // again counts the frames whose octets have been there before in the same
 // direction: retransmissions, as the wire shows them.
 func again(frames []Frame) int {
