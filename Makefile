@@ -5,6 +5,8 @@ SHELL       := /bin/bash
 GO          ?= go
 PREFIX      ?= /usr/local
 DESTDIR     ?=
+# Where the simulator is built for a long run.
+SIM         := $(CURDIR)/bin/sim.test
 # The race detector needs a C compiler, and not every machine has one.
 RACE        := $(shell command -v "$$($(GO) env CC 2>/dev/null || echo gcc)" >/dev/null 2>&1 && echo -race)
 # What of the lab makes goroutines meet most.
@@ -13,7 +15,7 @@ RACY        := Parallel|KeepAlive|Delays|Reset|TestStop|Visible|Unreach|Loss|Slo
 QUIET       := grep -Ev --line-buffered '^=== (PAUSE|CONT|NAME)|^=== RUN .*/|^\s+--- PASS'
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test unit sim interop lab lab-plain lab-race lint fmt deps-demo deps-test root clean install uninstall
+.PHONY: help build demo test unit sim fuzz interop lab lab-plain lab-race lint fmt deps-demo deps-test root clean install uninstall
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,8 +36,16 @@ unit: ## unit tests, with the race detector where there is a C compiler
 	@echo "== unit tests $(if $(RACE),with the race detector,without the race detector: no C compiler)"
 	@$(GO) test $(RACE) -count=1 -timeout 8m $$($(GO) list ./... | grep -v '/test/') ./test/arch
 
-sim: ## the deterministic simulator
-	@if [ -d test/sim ]; then echo "== simulator"; $(GO) test $(RACE) -count=1 -timeout 8m ./test/sim/...; fi
+sim: ## the deterministic simulator: SEEDS=n runs that many from SEED on, with progress
+ifdef SEEDS
+	@mkdir -p bin; $(GO) test -c -o $(SIM) ./test/sim
+	@cd test/sim && nice -n 19 $(SIM) -test.run TestSimulator -test.timeout 0 -seeds $(SEEDS) -seed $(or $(SEED),1) -progress 10s
+else
+	@echo "== simulator"; $(GO) test $(RACE) -count=1 -timeout 8m ./test/sim/...
+endif
+
+fuzz: ## every fuzz target for FUZZTIME (1m), one after the other; FUZZ="Target ..." only some
+	@GO="$(GO)" scripts/fuzz $(or $(FUZZTIME),1m) $(FUZZ)
 
 interop: ## our endpoint with gVisor's, in virtual time (a module of its own; fetches gVisor once)
 	@echo "== interop with gVisor netstack, about half a minute"

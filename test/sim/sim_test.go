@@ -92,6 +92,9 @@ func runSeed(t *testing.T, seed uint64, loud bool) bool {
 		w.fail("two runs differ: %#x and %#x", hash, got)
 	}
 	for _, bad := range w.bad {
+		if *progress > 0 {
+			fmt.Fprintf(os.Stderr, "seed %d: %s\n", seed, bad) // long before the test is over
+		}
 		t.Errorf("seed %d: %s\n\tgo test ./test/sim -run TestSimulator -seeds 1 -seed %d -v", seed, bad, seed)
 	}
 	return len(w.bad) == 0
