@@ -142,12 +142,15 @@ func (e *Endpoint) suspectBlackHole(now Time) {
 			return
 		}
 	}
-	if n := e.cfg.BlackHole; n == 0 || int(e.timer.probes) < n || e.blocked() || e.inflight.empty() || e.inflight.live()[0].len() < e.snd.mss {
+	if n := e.cfg.BlackHole; n == 0 || int(e.timer.probes) < n || e.blocked() || e.inflight.empty() {
 		return
 	}
+	// What a smaller size does not cut is not too big; but it need not be full
+	// to be that.
+	size := min(e.inflight.live()[0].len(), e.snd.mss)
 	for _, mtu := range blackHoleMTUs {
 		mss := mtu - e.overhead()
-		if mtu < e.leastMTU() || mss >= e.snd.mss {
+		if mtu < e.leastMTU() || mss >= size {
 			continue
 		}
 		if p.search == nil {
