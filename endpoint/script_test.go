@@ -275,6 +275,8 @@ func (s *script) set(kv string) {
 		*bools[k] = on
 	case k == "iss" && nerr == nil:
 		s.open.ISS = Seq(n)
+	case k == "synwindow" && nerr == nil:
+		s.open.SYNWindow = uint16(n)
 	case k == "peer" && nerr == nil:
 		s.peer = Seq(n)
 	case k == "cc":
