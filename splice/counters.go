@@ -22,7 +22,7 @@ type Counters struct {
 	ForeignIn, ForeignOut        uint64    // packets handed from shard to shard
 	WireFull                     uint64    // segments that were to be held and were not, for lack of room
 	SendErrors                   uint64    // packets that the device did not take
-	Faults                       uint64    // that acted, but for those on the wire
+	Faults                       uint64    // that acted
 	Turns                        uint64    // times that Transmit had something to do
 	Reasons                      endpoint.Reasons
 }

@@ -53,7 +53,12 @@
 // FIN follows the last octet out of it; a RST does not wait for anything. A
 // connection without such policies has no pipeline.
 //
-// Faults live at the edges: what delays a decided segment is the endpoint's
-// Config.Hold, one Config for each rule (profile.go); what happens to a
-// segment that arrives is the wire stage's (wire.go).
+// Faults live at the edges. What happens on the wire, in both directions, is
+// the stage's: package faults, of which a flow has a Stage if its rule has
+// faults on segments, and nothing else knows of it (wire.go). A SYN that the
+// stage loses or keeps leaves a flow behind that waits for the next one, with
+// its place among the half-open. What a stage still has under way to a peer
+// when the connection is over leaves at its time, and the flow lingers until
+// then; what has not arrived by then never does. What is decided late is the
+// endpoints', and what happens at moments is in moment.go.
 package splice

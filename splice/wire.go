@@ -40,6 +40,7 @@ func (h *stageHost) Pass(now endpoint.Time, l endpoint.Leg, out bool, seg *endpo
 // Fired implements faults.Host.
 func (h *stageHost) Fired(now endpoint.Time, e *faults.Event) {
 	s, f := h.shard, h.flow
+	s.counters.Faults++
 	if e.Fault.Do == rules.Corrupt && !e.Out {
 		s.drop(endpoint.ReasonBadChecksum)
 	}

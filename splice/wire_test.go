@@ -1,6 +1,8 @@
 package splice
 
 import (
+	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -116,4 +118,118 @@ func TestLostDataIsSentAgain(t *testing.T) {
 		server < P. 1701:3001(1300) ack 1
 		server < . 1301:1701(400) ack 1
 	`)
+}
+
+// What is under way when a connection ends arrives all the same: the last ACK
+// of a leg in TIME-WAIT is late, and then everything is over.
+func TestTheLastACKIsLate(t *testing.T) {
+	p := newPlaybook(t, Options{Rules: faulty(rules.Fault{Leg: rules.Server, On: rules.LastACK, By: 3 * time.Second})})
+	p.play(handshake + `
+		client > F. 1:1(0) ack 1
+		client < . 1:1(0) ack 2
+		server < F. 1:1(0) ack 1
+		server > F. 1:1(0) ack 2
+		client < F. 1:1(0) ack 2
+		client > . 2:2(0) ack 2
+		+2.9
+		quiet
+		+0.2
+		server < . 2:2(0) ack 2
+		quiet
+	`)
+	p.wantFaults("server last-ack delay by 3s")
+	p.wantOver("client", ByFIN, endpoint.LastAck, endpoint.TimeWait)
+}
+
+// A RST that the wire loses is not sent again, but the peer's next segment
+// gets another.
+func TestARSTIsLost(t *testing.T) {
+	p := newPlaybook(t, Options{Rules: faulty(rules.Fault{Leg: rules.Server, On: rules.RST, Do: rules.Lose, Which: rules.Which{Nth: 1}})})
+	p.play(handshake + `
+		client > R 1:1(0)
+		quiet
+		+1
+		server > P. 1:11(10) ack 1
+		server < R 1:1(0)
+		quiet
+	`)
+	p.wantFaults("server rst drop nth 1")
+}
+
+// What arrives and is lost was never acknowledged: the peer sends it again.
+func TestArrivingDataIsLost(t *testing.T) {
+	p := newPlaybook(t, Options{Rules: faulty(rules.Fault{Leg: rules.Client, In: true, On: rules.Data, Do: rules.Lose, Which: rules.Which{Nth: 2}})})
+	p.play(handshake + `
+		burst
+		client > . 1:1301(1300) ack 1
+		client > . 1301:2601(1300) ack 1
+		flush
+		server < . 1:1301(1300) ack 1
+		quiet
+		+0.05
+		client < . 1:1(0) ack 1301
+		client > P. 1301:2601(1300) ack 1
+		server < P. 1301:2601(1300) ack 1
+	`)
+}
+
+// An arriving super-segment is cut by the MSS that we announced.
+func TestASuperSegmentThatArrivesIsCut(t *testing.T) {
+	p := newPlaybook(t, Options{Rules: faulty(rules.Fault{Leg: rules.Client, In: true, On: rules.Data, Do: rules.Lose, Which: rules.Which{Nth: 3}})})
+	p.play(handshake + `
+		client > P. 1:6501(6500) ack 1
+		server < . 1:2601(2600) ack 1
+		client < . 1:1(0) ack 2601
+	`)
+	e := p.watch.faults[0]
+	if e.Len != 1300 || e.Seq != e.IRS+2601 {
+		t.Errorf("the third was %d octets at %d", e.Len, e.Seq-e.IRS)
+	}
+}
+
+// A SYN cookie keeps nothing that could wait or count.
+func TestNoCookieForARuleOnTheSYN(t *testing.T) {
+	for _, f := range []rules.Fault{
+		{Leg: rules.Client, In: true, On: rules.SYN, By: time.Second},
+		{Leg: rules.Client, On: rules.SYNACK, Do: rules.Duplicate, Copies: 1},
+		{Leg: rules.Client, In: true, On: rules.Any, Do: rules.Lose, Which: rules.Which{Nth: 9}},
+	} {
+		p := newPlaybook(t, Options{Cookies: CookiesAlways, OverLimit: rules.Drop, Rules: faulty(f)})
+		p.play(`client > S 0:0(0) <mss 1400>`)
+		if n := p.shard.Counters().CookiesSent; n != 0 {
+			t.Errorf("%v: a cookie was sent", f)
+		}
+	}
+	p := newPlaybook(t, Options{Cookies: CookiesAlways, Rules: faulty(rules.Fault{Leg: rules.Client, In: true, On: rules.Data, Do: rules.Lose, Which: rules.Which{Bytes: rules.Octets{From: 5, To: 6}, First: 1}})})
+	p.play(`
+		client > S 0:0(0) <mss 1400>
+		client < S. 0:0(0) ack 1
+		client > . 1:1(0) ack 1
+		server < S 0:0(0)
+		server > S. 0:0(0) ack 1
+		server < . 1:1(0) ack 1
+		client > P. 1:11(10) ack 1
+		quiet
+		client > P. 1:11(10) ack 1
+		server < P. 1:11(10) ack 1
+	`)
+}
+
+// The same seed and traffic give the same events.
+func TestTheSameSeedTheSameEvents(t *testing.T) {
+	run := func() []FaultEvent {
+		p := newPlaybook(t, Options{Rules: faulty(
+			rules.Fault{Leg: rules.Client, On: rules.Data, Do: rules.Lose, Which: rules.Which{Probability: 0.3}},
+			rules.Fault{Leg: rules.Client, In: true, On: rules.ACK, By: 5 * time.Millisecond, Jitter: 5 * time.Millisecond},
+			rules.Fault{Leg: rules.Server, In: true, On: rules.Data, Do: rules.Duplicate, Copies: 1, Which: rules.Which{Probability: 0.2}})})
+		p.play(handshake)
+		for i := range 50 {
+			p.play(fmt.Sprintf("server > P. %d:%d(100) ack 1\n+0.01\nclient > . 1:1(0) ack %d\n+0.01", 1+100*i, 101+100*i, 1+50*i))
+		}
+		return p.watch.faults
+	}
+	a, b := run(), run()
+	if len(a) < 30 || !slices.Equal(a, b) {
+		t.Errorf("%d and %d events; they differ or are too few", len(a), len(b))
+	}
 }

@@ -67,8 +67,8 @@ func (g *engine) Send(l endpoint.Leg, t *endpoint.Tuple, h splice.Header, s *end
 		g.spoil(l, &c)
 	}
 	encode(*t, &c, g.towards[l].merge, func(p packet) {
-		if bit := int(h.Corrupt) - 1; bit >= 0 && bit < len(p.tcp)*8 {
-			p.tcp[bit/8] ^= 0x80 >> (bit % 8)
+		if h.Corrupt != 0 {
+			p.invert(h.Corrupt - 1)
 		}
 		if l == endpoint.Client {
 			g.w.note("gateway>client", &p)

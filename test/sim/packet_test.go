@@ -124,6 +124,15 @@ func (p *packet) sum() uint16 {
 	return uint16(acc)
 }
 
+// invert makes one bit wrong, counted as in endpoint.IPHeader.
+func (p *packet) invert(bit uint32) {
+	at := int(bit / 8)
+	if at >= endpoint.HeaderLen {
+		at += int(p.tcp[12]>>4)*4 - endpoint.HeaderLen
+	}
+	p.tcp[at] ^= 0x80 >> (bit % 8)
+}
+
 // decode verifies the checksum (MUST-3) and reads the segment. It tells
 // whether the packet is one.
 func (p *packet) decode(s *endpoint.Segment) bool {
