@@ -20,11 +20,29 @@ type Rulebook struct {
 	started time.Time
 	load    func() (*config.Config, error)
 	log     *slog.Logger
+	// wake is told that rules have been stopped, so that what they hold back on
+	// live connections goes on; nil is nobody.
+	wake func()
 
 	mu      sync.Mutex
 	running *config.Config  // what all but the rules come from
 	current *config.Config  // what the rules come from
 	edited  map[string]bool // rules that Set has changed since the file was read
+}
+
+// OnStop lets a function know that rules have been stopped, so that what they
+// hold back on live connections goes on at once. It is set before anything is
+// changed.
+func (b *Rulebook) OnStop(wake func()) { b.wake = wake }
+
+// stop ends what rules do to live connections.
+func (b *Rulebook) stop(list ...*rules.Rule) {
+	for _, r := range list {
+		r.Stop()
+	}
+	if b.wake != nil {
+		b.wake()
+	}
 }
 
 // ErrNoFile means that there is no file to read again.
@@ -51,7 +69,8 @@ func (b *Rulebook) List() *Rules {
 
 // Switch enables or disables a rule for new connections. With live, a disabled
 // rule's faults and policies end on the connections that there are, too, and
-// those of an enabled one are taken up again.
+// the faults of an enabled one are taken up again; a stream policy that was
+// ended stays ended for its connection.
 func (b *Rulebook) Switch(name string, on, live bool) (*Rule, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -61,7 +80,7 @@ func (b *Rulebook) Switch(name string, on, live bool) (*Rule, error) {
 	}
 	switch {
 	case !on && live:
-		r.Stop()
+		b.stop(r)
 	case on && live:
 		r.Resume()
 	case on && r.Stopped():
@@ -95,7 +114,7 @@ func (b *Rulebook) Set(name string, set, unset []string, live bool) (*Rule, erro
 	}
 	if live {
 		old, _ := b.current.Find(name)
-		old.Stop()
+		b.stop(old)
 	}
 	b.use(next)
 	b.edited[name] = true
@@ -123,9 +142,7 @@ func (b *Rulebook) Reload(live bool) (*Reloaded, error) {
 	}
 	next.Rules.Succeed(b.current.Rules)
 	if live {
-		for _, r := range b.current.Rules.Rules() {
-			r.Stop()
-		}
+		b.stop(b.current.Rules.Rules()...)
 	}
 	b.use(next)
 	clear(b.edited)

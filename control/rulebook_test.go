@@ -96,8 +96,10 @@ func TestSwitch(t *testing.T) {
 	if live.Stopped() {
 		t.Error("a disabled rule acts no more on open connections, which nobody said")
 	}
-	if r, err := b.Switch("a", false, true); err != nil || !r.Stopped || !live.Stopped() {
-		t.Errorf("disable --live: %+v, %v", r, err)
+	woken := 0
+	b.OnStop(func() { woken++ })
+	if r, err := b.Switch("a", false, true); err != nil || !r.Stopped || !live.Stopped() || woken != 1 {
+		t.Errorf("disable --live: %+v, %v, woken %d times", r, err, woken)
 	}
 	// For new connections only: the old ones stay without.
 	if r, err := b.Switch("a", true, false); err != nil || !r.Enabled || r.Stopped {

@@ -52,6 +52,9 @@ func (s *Shard) carryThrough(now endpoint.Time, f *flow, l endpoint.Leg, p *stre
 		return
 	}
 	p.Moments(to.moments())
+	if f.by.Stopped() {
+		p.Stop()
+	}
 	for moved := 0; ; {
 		if moved >= maxChunksPerTurn {
 			s.markDirty(f)

@@ -45,6 +45,8 @@ type Pipeline struct {
 	next   endpoint.Time
 	passed Moments
 
+	stopped bool // see Stop
+
 	acts []Act
 }
 
@@ -118,6 +120,10 @@ func (p *Pipeline) Close() { p.queues[0].end(rules.EndFIN) }
 
 // Run lets the policies work.
 func (p *Pipeline) Run(now endpoint.Time) {
+	if p.stopped {
+		p.passOn()
+		return
+	}
 	// Each round but the last moves an octet nearer to the end, and what is
 	// in the queues is bounded; so the rounds end.
 	for moved := true; moved; {

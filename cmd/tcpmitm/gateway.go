@@ -186,6 +186,7 @@ func (g *gateway) launch(tracer *trace.Tracer) (*control.Source, error) {
 	}
 	started := time.Now()
 	g.rulebook = control.NewRulebook(g.conf, &g.rules, started, g.reload, g.log)
+	g.rulebook.OnStop(func() { g.each(func(s *splice.Shard) { s.Reconsider() }) })
 	for i, port := range g.ports {
 		own := opt
 		own.Index, own.Endpoint.Pool = i, g.pools[i]

@@ -114,7 +114,7 @@ func newRuleSwitch(word string, on bool) *cobra.Command {
 	}
 	if on {
 		c.Short = "Lets a rule decide new connections"
-		return f.flags(c, "take its faults up again on open connections that disable --live has ended them on")
+		return f.flags(c, "take its faults up again on open connections too; stream policies that were ended stay so")
 	}
 	c.Short = "Keeps a rule from new connections"
 	return f.flags(c, "end its faults and stream policies on open connections too")

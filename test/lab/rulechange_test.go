@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"io"
 	"net"
 	"os"
 	"strings"
@@ -20,6 +21,11 @@ action  = "reset"
 name   = "slow"
 match  = { ports = [7302] }
 faults = [{ leg = "client", on = "data", do = "delay", by = "500ms" }]
+
+[[rule]]
+name   = "stuck"
+match  = { ports = [7304] }
+stream = [{ to = "client", do = "hold-until", by = "1h" }]
 `
 
 // slowness is what the rule "slow" adds. What two busy cores add is less.
@@ -31,7 +37,7 @@ const slowness = 500 * time.Millisecond
 func TestRulesWhileRunning(t *testing.T) {
 	l := New(t, Options{})
 	p := l.StartProxy(switchedRules)
-	for port := uint16(7301); port <= 7303; port++ {
+	for port := uint16(7301); port <= 7304; port++ {
 		serve(t, l.Server, IPv4.At(port), echo)
 	}
 	l.Sub("enable", func(t *testing.T) {
@@ -53,6 +59,26 @@ func TestRulesWhileRunning(t *testing.T) {
 		wantRule(t, p, "is enabled", "enable", "slow")
 		old.wantTook(t, "enabled for new connections", 0)
 		connect(t, l, 7302).wantTook(t, "a new connection", slowness)
+	})
+	l.Sub("held", func(t *testing.T) {
+		if Plain {
+			return
+		}
+		c := connect(t, l, 7304)
+		if _, err := c.Write([]byte("hello")); err != nil {
+			t.Fatal(err)
+		}
+		_ = c.SetReadDeadline(time.Now().Add(300 * time.Millisecond))
+		back := make([]byte, 5)
+		if n, _ := c.Read(back); n > 0 {
+			t.Errorf("%q came through", back[:n])
+		}
+		wantRule(t, p, "is disabled", "disable", "stuck", "--live")
+		_ = c.SetReadDeadline(time.Now().Add(soon))
+		if _, err := io.ReadFull(c, back); err != nil || string(back) != "hello" {
+			t.Errorf("after the rule was stopped: %q, %v", back, err)
+		}
+		c.wantTook(t, "later", 0)
 	})
 	l.Sub("set", func(t *testing.T) {
 		old := connect(t, l, 7302)
