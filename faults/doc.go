@@ -46,8 +46,8 @@
 // acknowledged, so that the peers' retransmissions repair both. Only rewrite
 // can be asked to say what is not so.
 //
-// What is decided late (a SYN-ACK, an ACK or a FIN of ours with do = "delay")
-// is not the stage's: an endpoint holds it, and decides once. See Decided.
+// What is decided late (a SYN-ACK, an ACK, a last ACK or a FIN of ours with do =
+// "delay" or "hold") is not the stage's: an endpoint holds it, and decides once. See Decided.
 //
 // # Bounds
 //

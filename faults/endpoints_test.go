@@ -230,7 +230,6 @@ var repairable = map[string][]rules.Fault{
 	"delay":          bothWays(rules.Fault{On: rules.Any, By: 30 * ms}),
 	"jitter":         bothWays(rules.Fault{On: rules.Any, By: 10 * ms, Jitter: 10 * ms}),
 	"delay some":     bothWays(rules.Fault{On: rules.Data, By: 20 * ms, Which: some}),
-	"delay the end":  bothWays(rules.Fault{On: rules.LastACK, By: 3 * time.Second}),
 	"duplicate":      bothWays(rules.Fault{On: rules.Any, Do: rules.Duplicate, Copies: 3, Which: rules.Which{Probability: 0.2}}),
 	"reorder":        bothWays(rules.Fault{On: rules.Data, Do: rules.Reorder, Behind: 3, Which: rules.Which{Every: 7}}),
 	"reorder all":    bothWays(rules.Fault{On: rules.Any, Do: rules.Reorder, Behind: 1}),

@@ -30,7 +30,8 @@ type fault struct {
 // Decided tells whether a fault is on what an endpoint of ours decides, and
 // not on the wire: the endpoint holds such a segment back, and once.
 func Decided(f *rules.Fault) bool {
-	return f.Do == rules.Delay && !f.In && (f.On == rules.SYNACK || f.On == rules.ACK || f.On == rules.FIN)
+	decided := f.On == rules.SYNACK || f.On == rules.ACK || f.On == rules.LastACK || f.On == rules.FIN
+	return (f.Do == rules.Delay || f.Do == rules.Hold) && !f.In && decided
 }
 
 // OnSegments tells whether a fault is the stage's.

@@ -23,6 +23,7 @@ type LegStatus struct {
 	State     endpoint.State // the present one
 	Delivered uint64         // octets that the leg's peer has acknowledged
 	Queued    int            // octets that wait for its acknowledgement
+	Vanished  bool           // a fault made it: it neither sends nor answers
 	Unread    int            // octets it has sent that the other leg has no room for yet
 	ISS, IRS  endpoint.Seq
 	LegVerdict
@@ -58,6 +59,7 @@ func (f *flow) status(now endpoint.Time) Connection {
 		leg, st := &f.legs[l], &c.Legs[l]
 		st.LegVerdict = f.verdict(now, endpoint.Leg(l))
 		st.State = leg.state()
+		st.Vanished = leg.vanished
 		if leg.ep == nil && f.opening() {
 			st.State = endpoint.Listen // the SYN is held
 		}

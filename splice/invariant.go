@@ -64,7 +64,7 @@ func (s *Shard) checkFlow(f *flow) error {
 	for l := range f.legs {
 		from, to := &f.legs[l], &f.legs[1-l]
 		open := to.ep != nil && !to.done() && !to.finPassed
-		if from.ep == nil || !open {
+		if from.ep == nil || from.vanished || !open {
 			continue
 		}
 		if p := f.pipelineInto(endpoint.Leg(1 - l)); p != nil {

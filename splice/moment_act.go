@@ -67,7 +67,7 @@ func (s *Shard) begin(now endpoint.Time, f *flow, i int) {
 
 // endedByRule notes which fault ends the connection.
 func (f *flow) endedByRule(i int) {
-	if f.firstClose == "" {
+	if f.acts.endedBy == 0 {
 		f.acts.endedBy = i + 1
 	}
 	f.closed("tcpmitm", ByRule)

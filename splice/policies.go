@@ -78,7 +78,7 @@ func (s *Shard) carryThrough(now endpoint.Time, f *flow, l endpoint.Leg, p *stre
 
 // takeIn pushes what a leg's peer has sent, and returns how many chunks.
 func takeIn(now endpoint.Time, from *leg, p *stream.Pipeline) (n int) {
-	for ; n < maxChunksPerTurn; n++ {
+	for ; n < maxChunksPerTurn && !from.vanished; n++ {
 		c, ok := from.ep.Read(now, p.Space())
 		if !ok {
 			break

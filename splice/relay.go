@@ -45,7 +45,7 @@ func (s *Shard) discard(now endpoint.Time, f *flow, l endpoint.Leg) {
 // one stays open for as long as it likes (RFC 9293, 3.6).
 func (s *Shard) carry(now endpoint.Time, f *flow, l endpoint.Leg) {
 	from, to := &f.legs[l], &f.legs[l.Other()]
-	if from.ep == nil || to.ep == nil || to.finPassed {
+	if from.ep == nil || from.vanished || to.ep == nil || to.finPassed {
 		return
 	}
 	if st := to.ep.State(); st == endpoint.Closed || st == endpoint.TimeWait {
