@@ -70,7 +70,11 @@ func connectionOf(c *splice.Connection) Connection {
 }
 
 func legOf(l *splice.LegStatus) Leg {
-	return Leg{State: l.State.SS(), Queued: l.Queued, Unread: l.Unread, ISS: uint32(l.ISS), IRS: uint32(l.IRS), Info: infoOf(l)}
+	state := l.State.SS()
+	if l.Vanished {
+		state = "VANISHED" // by a rule: it neither sends nor answers
+	}
+	return Leg{State: state, Queued: l.Queued, Unread: l.Unread, ISS: uint32(l.ISS), IRS: uint32(l.IRS), Info: infoOf(l)}
 }
 
 // Counters answers GET /v1/counters.

@@ -59,10 +59,19 @@ const (
 	Split               // sent as segments of at most Size octets
 	Rewrite             // header fields are written anew
 
-	ResetLeg      // "reset": RST to Legs
-	SendFIN       // "fin": our FIN, though the other peer has not closed
-	Vanish        // the leg neither sends nor answers any more
-	Stall         // zero window on the leg for the time By
+	// ResetLeg is "reset": RST to Legs, those of both if none is named; if to
+	// one alone, the other peer is not told, and is answered as before.
+	ResetLeg
+	// SendFIN is "fin": our FIN, though the other peer has not closed. What
+	// that one still sends is acknowledged to it, and thrown away.
+	SendFIN
+	// Vanish lets the leg neither send nor answer any more. The other leg goes
+	// on: its peer is acknowledged until the buffers are full. The connection
+	// is given up 20 minutes after the last segment of either peer.
+	Vanish
+	// Stall shuts the leg's window for the time By, at once. What the peer had
+	// under way is taken, for it was promised.
+	Stall
 	Dribble       // the leg's window is never more than Size octets
 	ICMP          // the peer gets "unreachable" with Code
 	WithholdACKs  // the leg does not acknowledge for the time By, 0: for ever
@@ -86,14 +95,20 @@ func Some[T any](v T) Optional[T] { return Optional[T]{v, true} }
 // included; the first octet is 0. The zero value is all of it.
 type Octets struct{ From, To uint64 }
 
-// Which chooses among the segments, or moments, that a fault is on. Nth,
-// First and Every count those of one connection that all the other choices
-// leave, from 1; the zero value is all of them.
+// Which chooses among the segments, or moments, that a fault is on; the zero
+// value is all of them.
+//
+// On segments, Nth, First and Every count those of one connection that all the
+// other choices leave, from 1. A moment comes once to a leg, so that there
+// they count the connections that the rule has decided, from 1. Of Refuse and
+// Ignore, and of ICMP on a SYN, they count the tries: every SYN that comes to
+// the rule, from any client, is one, also a SYN that is sent again, for
+// silence is what makes a client do that.
 type Which struct {
 	Nth, First, Every uint64
 	// Probability that one is chosen, above 0 and at most 1; the zero value
 	// is 1. Chance depends on the rule's seed, the ordinal of the connection
-	// and the count, and on nothing else.
+	// (of a SYN, the number of the try) and the count, and on nothing else.
 	Probability float64
 	Bytes       Octets // the segment carries one of these octets
 	// After and For are counted from when the leg was ESTABLISHED: nothing

@@ -52,9 +52,18 @@ type Rule struct {
 	Profiles [2]Profile // by Leg
 	Faults   []Fault
 	Streams  []Policy
-	// SimultaneousClose sends our FIN to each peer at the moment its own is
-	// under way, and SimultaneousOpen answers the SYN-ACK of a willing server
-	// as if it were its SYN: the rare states of RFC 9293, 3.5 and 3.6.
+	// SimultaneousClose makes the FINs of a leg cross, so that both ends go
+	// through CLOSING (RFC 9293, 3.6, case 3): the FIN of the peer that closes
+	// first is passed on, but not acknowledged until the other peer has closed
+	// too and our own FIN is under way. No octet is lost by it. A peer whose
+	// partner does not close is not kept waiting for more than 20 seconds.
+	//
+	// SimultaneousOpen answers the client's SYN by a SYN of our own that
+	// crosses it, and the SYN-ACK follows: both ends go through SYN-RECEIVED
+	// (RFC 9293, 3.5, figure 8). Towards a server in LISTEN there is no such
+	// thing, for it answers a SYN in no other way than by SYN-ACK; one that
+	// itself calls the client from its port, at the time that it is called,
+	// is answered as RFC 9293 has it with or without this.
 	SimultaneousClose bool
 	SimultaneousOpen  bool
 

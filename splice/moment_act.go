@@ -32,7 +32,7 @@ func (s *Shard) begin(now endpoint.Time, f *flow, i int) {
 		if flt.Do == rules.AcceptThenDie {
 			legs = [2]bool{true, true}
 		} else if legs == [2]bool{} {
-			legs[l] = true
+			legs = [2]bool{true, true}
 		}
 		s.fired(now, f, i, 0, 0)
 		s.resetByRule(now, f, i, legs)

@@ -424,6 +424,7 @@ type sentSegment struct {
 	tuple endpoint.Tuple
 	dscp  uint8
 	seg   endpoint.Segment
+	head  Header
 	data  []byte
 }
 
@@ -448,7 +449,7 @@ func (d *fakeDevice) Now() endpoint.Time                   { return d.now }
 func (d *fakeDevice) Receive(time.Duration, Handler) error { panic("a playbook has no queue") }
 func (d *fakeDevice) Wake()                                {}
 func (d *fakeDevice) Send(l endpoint.Leg, t *endpoint.Tuple, h Header, s *endpoint.Segment) error {
-	x := sentSegment{tuple: *t, dscp: h.DSCP, seg: *s}
+	x := sentSegment{tuple: *t, dscp: h.DSCP, head: h, seg: *s}
 	for _, piece := range s.Pieces {
 		x.data = append(x.data, piece...)
 	}
