@@ -75,6 +75,8 @@ type ackInfo struct {
 	duplicate bool // it is a duplicate ACK (RFC 5681, section 2)
 	ece       bool // it echoes a congestion mark (RFC 3168)
 	dsack     bool // it reports a duplicate of ours (RFC 2883)
+	dup       Range
+	dupACKs   int // duplicate ACKs in a row before this one
 }
 
 // becomeEstablished ends the handshake of the passive side.
@@ -96,7 +98,7 @@ func (e *Endpoint) handshakeDone(now Time, lost bool) {
 	e.cong.established(lost)
 	e.rtt.backoff = 0
 	if lost {
-		e.rtt.initial = max(e.rtt.initial, initialAfterLoss)
+		e.rtt.initial = max(e.rtt.initial, toMicros(initialAfterLoss))
 	}
 	e.timer.probes, e.timer.since = 0, now
 	if e.fin.wanted {
@@ -155,7 +157,7 @@ func (e *Endpoint) acknowledged(now Time, s *Segment, info *ackInfo) int {
 		e.sampleRTT(now, s, newest.sent, resent)
 		e.pathAcknowledged(now, newest)
 	}
-	e.detectSpurious(now, s)
+	e.detectSpurious(s)
 	e.inflight.ackTo(s.Ack)
 	e.snd.una = s.Ack
 	e.keepMarksFresh()
@@ -179,13 +181,13 @@ func (e *Endpoint) acknowledged(now Time, s *Segment, info *ackInfo) int {
 // when: what lay behind a hole has waited for the hole to be filled.
 func (e *Endpoint) sampleRTT(now Time, s *Segment, sent Time, resent bool) {
 	if !resent {
-		e.rtt.sample(now.Sub(sent))
+		e.rtt.sample(now, now.Sub(sent))
 		return
 	}
 	if e.ts.on && s.Options.Has&HasTimestamps != 0 && s.Options.TSEcr != 0 {
 		ticks := tsClock(now, e.open.tsOffset) - s.Options.TSEcr
 		if d := tsTick * time.Duration(ticks); d >= 0 && d < e.cfg.MaxRTO {
-			e.rtt.sample(max(d, tsTick))
+			e.rtt.sample(now, max(d, tsTick))
 		}
 	}
 }
@@ -214,8 +216,8 @@ func (e *Endpoint) inspectSACK(now Time, s *Segment, info *ackInfo) {
 	}
 	for i, r := range s.Options.SACK[:s.Options.SACKBlocks] {
 		if i == 0 && e.isDSACK(s, r) {
-			info.dsack = true
-			e.recovery.duplicateReported(e)
+			info.dsack, info.dup = true, r
+			e.duplicateReported(r)
 			continue
 		}
 		// A block must lie within what is outstanding.
@@ -263,7 +265,7 @@ func (e *Endpoint) markRange(now Time, s *Segment, r Range, info *ackInfo) {
 		info.sacked += t.len()
 		e.rackUpdate(now, s, t)
 		if !t.resent {
-			e.rtt.sample(now.Sub(t.sent))
+			e.rtt.sample(now, now.Sub(t.sent))
 		}
 		e.inflight.markSacked(t)
 	}

@@ -9,7 +9,7 @@ func newTestCongestion(name string) *congestion {
 	cfg := DefaultConfig()
 	cfg.Congestion = name
 	c := &congestion{}
-	c.init(&cfg, 1000)
+	c.init(&cfg, 1000, 0)
 	return c
 }
 
@@ -34,6 +34,7 @@ func TestSlowStartDoublesEachRound(t *testing.T) {
 
 func TestNewRenoGrowsBySegmentAndHalves(t *testing.T) {
 	c := newTestCongestion("newreno")
+	c.cwnd = 20_000
 	c.onLoss(1, 20_000)
 	if c.ssthresh != 10_000 {
 		t.Errorf("ssthresh is %d, wanted half the flight", c.ssthresh)
@@ -88,5 +89,68 @@ func TestCubicComesBack(t *testing.T) {
 	}
 	if c.cwnd < 1_200_000 {
 		t.Errorf("cwnd after 20 s is %d: it does not probe", c.cwnd)
+	}
+}
+
+// After a timeout CUBIC's avoidance begins anew where slow start ends, with
+// no old maximum to return to (RFC 9438, 4.8).
+func TestCubicForgetsTheMaximumAfterATimeout(t *testing.T) {
+	c := newTestCongestion("")
+	c.cwnd = 1_000_000
+	c.onTimeout(Time(time.Second), 1_000_000, true)
+	if c.ssthresh != 700_000 || c.cwnd != 1000 {
+		t.Fatalf("ssthresh %d, cwnd %d after a timeout, wanted 700000 and 1000", c.ssthresh, c.cwnd)
+	}
+	c.cwnd, c.limited = c.ssthresh, true
+	c.onACK(Time(2*time.Second), 1000, 100*time.Millisecond)
+	if q := c.cc.(*cubic); q.k != 0 || q.wMax != 700 {
+		t.Errorf("K is %v and W_max %v, wanted 0 and 700 segments", q.k, q.wMax)
+	}
+}
+
+// A needless reduction leaves no trace (RFC 9438, 4.9).
+func TestCubicUndo(t *testing.T) {
+	c := newTestCongestion("")
+	c.cwnd, c.ssthresh = 1_000_000, 500_000
+	c.limited = true
+	c.onACK(Time(time.Second), 1000, 100*time.Millisecond)
+	cwnd, ssthresh, before := c.cwnd, c.ssthresh, c.cc.(*cubic).cubicState
+	c.onLoss(Time(2*time.Second), 1_000_000)
+	c.cwnd = c.ssthresh
+	c.undo(cwnd, ssthresh)
+	if c.cwnd != cwnd || c.ssthresh < ssthresh || c.cc.(*cubic).cubicState != before {
+		t.Errorf("cwnd %d, ssthresh %d, %+v after the undo; before %d, %d, %+v", c.cwnd, c.ssthresh, c.cc.(*cubic).cubicState, cwnd, ssthresh, before)
+	}
+}
+
+// The Reno-friendly window grows by alpha until it reaches the window before
+// the loss, by one segment a round trip from there (RFC 9438, 4.3).
+func TestCubicIsRenoFriendly(t *testing.T) {
+	c := newTestCongestion("")
+	c.cwnd = 20_000
+	c.onLoss(Time(time.Second), 20_000)
+	c.cwnd = c.ssthresh
+	now, rounds := Time(time.Second), 0
+	for ; c.cwnd < 20_000 && rounds < 100; rounds++ {
+		// A round trip of 1 ms: the cubic function hardly moves.
+		now = now.Add(time.Millisecond)
+		for acked := 0; acked < c.cwnd; acked += 1000 {
+			c.limited = true
+			c.onACK(now, 1000, time.Millisecond)
+		}
+	}
+	// 6 segments at 0.53 a round trip.
+	if rounds < 10 || rounds > 13 {
+		t.Errorf("back at the old window after %d round trips, wanted about 11", rounds)
+	}
+	for range 10 {
+		now = now.Add(time.Millisecond)
+		for acked := 0; acked < c.cwnd; acked += 1000 {
+			c.limited = true
+			c.onACK(now, 1000, time.Millisecond)
+		}
+	}
+	if c.cwnd < 28_500 || c.cwnd > 31_000 {
+		t.Errorf("ten round trips later cwnd is %d, wanted about 30000", c.cwnd)
 	}
 }

@@ -8,6 +8,10 @@ type ackState struct {
 	// peer without SACK counts them (RFC 5681, 3.2), so that one for a whole
 	// burst would hide the loss from it.
 	duplicates uint8
+	// update tells that the next ACK is a window update. It leaves the count
+	// of pending octets alone: else the pairs of a burst would fall out of
+	// step with it, and its last segment would wait for the delayed ACK.
+	update bool
 }
 
 // maxDuplicates bounds the duplicate ACKs that one burst can draw.
@@ -50,7 +54,10 @@ func (e *Endpoint) ackNow(now Time) {
 func (e *Endpoint) acked() {
 	e.due &^= dueACK | dueChallenge
 	e.ack.at = Never
-	e.ack.pending = 0
+	if !e.ack.update {
+		e.ack.pending = 0
+	}
+	e.ack.update = false
 	if e.tune != nil {
 		e.tune.ackLeaves()
 	}

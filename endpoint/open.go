@@ -146,7 +146,7 @@ func (e *Endpoint) learn(now Time, s *Segment) {
 	e.snd.maxWnd = e.snd.wnd
 	e.snd.wl1 = s.Seq
 	e.snd.wl2 = s.Ack
-	e.cong.init(e.cfg, e.snd.mss)
+	e.cong.init(e.cfg, e.snd.mss, e.snd.iss)
 }
 
 // opening is Open in less room.

@@ -1,13 +1,19 @@
 package endpoint
 
-// maxHoles bounds the out-of-order chunks that wait for what is missing
-// before them. What comes in more pieces is dropped and will be sent again.
-const maxHoles = 1024
+// Bounds of what waits for something missing before it. What comes in more
+// pieces is dropped and will be sent again.
+const (
+	// maxHoles bounds the runs that lie apart.
+	maxHoles = 1024
+	// maxWaiting bounds the chunks in all of them: 4 MiB in segments of the
+	// default MSS.
+	maxWaiting = 8192
+)
 
-// waiting is an out-of-order run of octets.
-type waiting struct {
+// run is a stretch of octets that came out of order, without a gap, in chunks.
+type run struct {
 	Range
-	chunk Chunk
+	chunks []Chunk
 }
 
 // receiveQueue holds what has arrived and not yet been read: in order, and
@@ -18,10 +24,11 @@ type receiveQueue struct {
 	head   int
 	ready  int // octets in chunks
 
-	ooo     []waiting // by sequence number, disjoint
-	oooLen  int
-	recent  Seq // where the latest out-of-order octets start (RFC 2018, section 4)
-	fin     Seq // sequence number of a FIN that came out of order
+	ooo     []run // by sequence number, a gap between any two
+	oooLen  int   // octets in them
+	waiting int   // chunks in them
+	recent  Seq   // where the latest out-of-order octets start (RFC 2018, section 4)
+	fin     Seq   // sequence number of a FIN that came out of order
 	haveFIN bool
 	dsack   Range // duplicate to report next (RFC 2883)
 }
@@ -96,44 +103,95 @@ func (q *receiveQueue) pop(limit int) (Chunk, bool) {
 // there already. It tells whether anything new was kept, and reports the
 // first duplicate run as a D-SACK.
 func (q *receiveQueue) insert(pool *Pool, seq Seq, data []byte, b *Buffer) bool {
-	end := seq.Plus(len(data))
 	kept := false
-	i := 0
-	for i < len(q.ooo) && q.ooo[i].End.AtMost(seq) {
-		i++
-	}
-	for seq.Before(end) {
-		stop := end
-		if i < len(q.ooo) && q.ooo[i].Start.Before(end) {
-			stop = q.ooo[i].Start
-		}
-		if seq.Before(stop) {
-			if len(q.ooo) >= maxHoles {
+	i := q.find(seq)
+	for len(data) > 0 {
+		n := len(data)
+		switch {
+		case i < len(q.ooo) && q.ooo[i].Start.AtMost(seq) && seq.Before(q.ooo[i].End):
+			n = min(n, seq.To(q.ooo[i].End))
+			if q.dsack.Len() == 0 {
+				q.dsack = Range{seq, seq.Plus(n)}
+			}
+		case i < len(q.ooo) && q.ooo[i].End == seq:
+			if i+1 < len(q.ooo) {
+				n = min(n, seq.To(q.ooo[i+1].Start))
+			}
+			if !q.extend(pool, i, data[:n], b) {
 				return kept
 			}
-			n := seq.To(stop)
-			w := waiting{Range{seq, stop}, keep(pool, data[:n], b)}
-			q.ooo = append(q.ooo, waiting{})
-			copy(q.ooo[i+1:], q.ooo[i:])
-			q.ooo[i] = w
-			q.oooLen += n
 			kept = true
-			data = data[n:]
-			seq = stop
-			i++
-		}
-		if i < len(q.ooo) && seq.Before(end) {
-			dup := min(q.ooo[i].Start.To(q.ooo[i].End), q.ooo[i].Start.To(end))
-			skip := seq.To(q.ooo[i].Start.Plus(dup))
-			if q.dsack.Len() == 0 {
-				q.dsack = Range{seq, seq.Plus(skip)}
+		default:
+			if i < len(q.ooo) {
+				n = min(n, seq.To(q.ooo[i].Start))
 			}
-			data = data[skip:]
-			seq = seq.Plus(skip)
-			i++
+			if !q.begin(pool, i, seq, data[:n], b) {
+				return kept
+			}
+			kept = true
 		}
+		data, seq = data[n:], seq.Plus(n)
 	}
 	return kept
+}
+
+// find returns the index of the first run that ends at or after seq.
+func (q *receiveQueue) find(seq Seq) int {
+	lo, hi := 0, len(q.ooo)
+	for lo < hi {
+		mid := (lo + hi) / 2
+		if q.ooo[mid].End.Before(seq) {
+			lo = mid + 1
+		} else {
+			hi = mid
+		}
+	}
+	return lo
+}
+
+// extend puts data behind run i, and joins it with the next if they meet.
+func (q *receiveQueue) extend(pool *Pool, i int, data []byte, b *Buffer) bool {
+	r := &q.ooo[i]
+	if last := &r.chunks[len(r.chunks)-1]; !last.join(data) {
+		if q.waiting >= maxWaiting {
+			return false
+		}
+		r.chunks = append(r.chunks, keep(pool, data, b))
+		q.waiting++
+	}
+	r.End = r.End.Plus(len(data))
+	q.oooLen += len(data)
+	if i+1 < len(q.ooo) && q.ooo[i+1].Start == r.End {
+		r.End = q.ooo[i+1].End
+		r.chunks = append(r.chunks, q.ooo[i+1].chunks...)
+		q.ooo = append(q.ooo[:i+1], q.ooo[i+2:]...)
+		clear(q.ooo[len(q.ooo) : len(q.ooo)+1])
+	}
+	return true
+}
+
+// begin puts data, which touches nothing before it, in front of run i, as a
+// part of it if they meet.
+func (q *receiveQueue) begin(pool *Pool, i int, seq Seq, data []byte, b *Buffer) bool {
+	meets := i < len(q.ooo) && q.ooo[i].Start == seq.Plus(len(data))
+	if q.waiting >= maxWaiting || !meets && len(q.ooo) >= maxHoles {
+		return false
+	}
+	c := keep(pool, data, b)
+	q.waiting++
+	q.oooLen += len(data)
+	if meets {
+		r := &q.ooo[i]
+		r.Start = seq
+		r.chunks = append(r.chunks, Chunk{})
+		copy(r.chunks[1:], r.chunks)
+		r.chunks[0] = c
+		return true
+	}
+	q.ooo = append(q.ooo, run{})
+	copy(q.ooo[i+1:], q.ooo[i:])
+	q.ooo[i] = run{Range{seq, seq.Plus(len(data))}, []Chunk{c}}
+	return true
 }
 
 // drain moves what has become in order, from nxt on, to the ready octets and
@@ -141,16 +199,25 @@ func (q *receiveQueue) insert(pool *Pool, seq Seq, data []byte, b *Buffer) bool 
 func (q *receiveQueue) drain(nxt Seq) Seq {
 	n := 0
 	for n < len(q.ooo) && q.ooo[n].Start.AtMost(nxt) {
-		w := &q.ooo[n]
-		q.oooLen -= w.Len()
+		r := &q.ooo[n]
 		n++
-		if w.End.AtMost(nxt) {
-			w.chunk.Release()
-			continue
+		q.oooLen -= r.Len()
+		q.waiting -= len(r.chunks)
+		at := r.Start
+		for i := range r.chunks {
+			c := r.chunks[i]
+			end := at.Plus(len(c.Data))
+			if end.AtMost(nxt) {
+				c.Release()
+			} else {
+				if at.Before(nxt) {
+					c.Data = c.Data[at.To(nxt):]
+				}
+				q.push(c)
+			}
+			at = end
 		}
-		w.chunk.Data = w.chunk.Data[w.Start.To(nxt):]
-		nxt = w.End
-		q.push(w.chunk)
+		nxt = maxSeq(nxt, r.End)
 	}
 	if n > 0 {
 		m := copy(q.ooo, q.ooo[n:])
@@ -179,33 +246,14 @@ func (q *receiveQueue) sack(o *Options, limit int) {
 	if len(q.ooo) == 0 {
 		return
 	}
-	var recent Range
-	q.blocks(func(r Range) bool {
-		if r.Start.AtMost(q.recent) && q.recent.Before(r.End) {
-			recent = r
-			add(r)
-			return false
-		}
-		return true
-	})
-	q.blocks(func(r Range) bool {
-		if r != recent {
-			add(r)
-		}
-		return int(o.SACKBlocks) < limit
-	})
-}
-
-// blocks calls yield with each contiguous out-of-order range until it returns
-// false.
-func (q *receiveQueue) blocks(yield func(Range) bool) {
-	for i := 0; i < len(q.ooo); {
-		r := q.ooo[i].Range
-		for i++; i < len(q.ooo) && q.ooo[i].Start == r.End; i++ {
-			r.End = q.ooo[i].End
-		}
-		if !yield(r) {
-			return
+	recent := -1
+	if i := q.find(q.recent + 1); i < len(q.ooo) && q.ooo[i].Start.AtMost(q.recent) {
+		recent = i
+		add(q.ooo[i].Range)
+	}
+	for i := 0; i < len(q.ooo) && int(o.SACKBlocks) < limit; i++ {
+		if i != recent {
+			add(q.ooo[i].Range)
 		}
 	}
 }
@@ -217,9 +265,11 @@ func (q *receiveQueue) beyond(seq Seq) bool {
 
 func (q *receiveQueue) releaseReassembly() {
 	for i := range q.ooo {
-		q.ooo[i].chunk.Release()
+		for j := range q.ooo[i].chunks {
+			q.ooo[i].chunks[j].Release()
+		}
 	}
-	q.ooo, q.oooLen = nil, 0
+	q.ooo, q.oooLen, q.waiting = nil, 0, 0
 }
 
 func (q *receiveQueue) release() {

@@ -33,10 +33,20 @@ func TestReassemblyInAnyOrder(t *testing.T) {
 			} else {
 				q.insert(pool, seq, want[from:to], nil)
 			}
-			sum := 0
-			q.blocks(func(r Range) bool { sum += r.Len(); return true })
-			if sum != q.oooLen {
-				t.Fatalf("seed %d: %d octets out of order, counted %d", seed, sum, q.oooLen)
+			sum, chunks := 0, 0
+			for i, r := range q.ooo {
+				held := 0
+				for _, c := range r.chunks {
+					held += len(c.Data)
+				}
+				if held != r.Len() || i > 0 && !q.ooo[i-1].End.Before(r.Start) {
+					t.Fatalf("seed %d: run %d of %d octets holds %d, or touches the one before", seed, i, r.Len(), held)
+				}
+				sum += held
+				chunks += len(r.chunks)
+			}
+			if sum != q.oooLen || chunks != q.waiting {
+				t.Fatalf("seed %d: %d octets out of order in %d chunks, counted %d in %d", seed, sum, chunks, q.oooLen, q.waiting)
 			}
 		}
 		var got []byte
@@ -85,5 +95,28 @@ func TestReassemblyIsBounded(t *testing.T) {
 	}
 	if len(q.ooo) != maxHoles {
 		t.Errorf("%d holes are kept, wanted %d", len(q.ooo), maxHoles)
+	}
+	q.releaseReassembly()
+	for i := range 2 * maxWaiting {
+		q.insert(nil, Seq(10+i), []byte{1}, nil)
+	}
+	if q.waiting != maxWaiting || q.oooLen != maxWaiting {
+		t.Errorf("%d chunks of %d octets are kept, wanted %d", q.waiting, q.oooLen, maxWaiting)
+	}
+}
+
+// Behind one hole waits a whole window of a long path, packet by packet:
+// 4 MiB in segments of 536 octets.
+func TestOneHoleKeepsAWindow(t *testing.T) {
+	const mss = 536
+	var q receiveQueue
+	n := (4 << 20) / mss
+	for i := 1; i <= n; i++ {
+		if !q.insert(nil, Seq(i*mss), make([]byte, mss), nil) {
+			t.Fatalf("packet %d of %d behind a hole was dropped", i, n)
+		}
+	}
+	if len(q.ooo) != 1 || q.oooLen != n*mss {
+		t.Errorf("%d runs of %d octets", len(q.ooo), q.oooLen)
 	}
 }

@@ -1,22 +1,23 @@
 package endpoint
 
 // recovery is the state of loss recovery: fast recovery with proportional
-// rate reduction (RFC 6937), or the slow start after a timeout.
+// rate reduction (RFC 9937, which replaces RFC 6937), or the slow start after
+// a timeout.
+//
+// What is lost is found by RACK-TLP (RFC 8985, rack.go) where the peer has
+// SACK. RFC 6675 remains as what RACK rests on: the scoreboard, pipe, and its
+// three SACKed segments as DupThresh, at which RACK waits no longer. Without
+// SACK it is RFC 5681, 3.2 with the partial ACKs of RFC 6582.
 type recovery struct {
 	active  bool // fast recovery
 	timeout bool // recovering from a retransmission timeout
 	force   bool // the first retransmission leaves whatever cwnd says (RFC 5681, 3.2, step 3)
 	point   Seq  // recovery ends when this is acknowledged (RecoveryPoint)
-	// Proportional rate reduction.
-	delivered int // prr_delivered
-	sent      int // prr_out
-	flightAt  int // RecoverFS
-	// What to go back to when it turns out to have been for nothing
-	// (RFC 4015, and RFC 3708 for D-SACK).
-	undoCwnd     int
-	undoSsthresh int
-	undoSent     Time // when the first retransmission left
-	undoResent   int  // retransmissions not yet reported as duplicates
+	// Proportional rate reduction (RFC 9937, 6), in octets.
+	delivered int32 // prr_delivered
+	sent      int32 // prr_out
+	flightAt  int32 // RecoverFS
+	undo      *undoState
 }
 
 // pipe estimates the octets in the network (RFC 6675, 4).
@@ -27,15 +28,16 @@ func (e *Endpoint) pipe() int {
 // detectLoss judges what an ACK says about what is missing, and steers cwnd.
 func (e *Endpoint) detectLoss(now Time, s *Segment, info *ackInfo) {
 	r := &e.recovery
-	if info.dsack {
+	if info.dsack && !(e.rack.tlpResent && info.dup.End == e.rack.tlpEnd) {
+		// The duplicate of a tail loss probe says nothing of reordering.
 		e.widenOnDSACK()
 	}
 	e.judgeProbe(info)
+	e.cong.onRTT(e.snd.una, e.snd.nxt, e.rtt.takeSample())
+	before := e.inflight.lost
 	if e.sack {
-		if info.acked > 0 || info.sacked > 0 {
-			if e.rackDetect(now) {
-				e.enterRecovery(now)
-			}
+		if (info.acked > 0 || info.sacked > 0) && e.rackDetect(now) {
+			e.enterRecovery(now, info)
 		}
 	} else {
 		e.detectByDuplicates(now, info)
@@ -45,7 +47,7 @@ func (e *Endpoint) detectLoss(now Time, s *Segment, info *ackInfo) {
 	}
 	switch {
 	case r.active:
-		e.reduceProportionally(info)
+		e.reduceProportionally(info, info.acked > 0 && e.inflight.lost <= before)
 	case info.acked > 0 && !info.ece:
 		e.cong.onACK(now, info.acked, e.rtt.srtt)
 	}
@@ -59,6 +61,7 @@ func (e *Endpoint) detectLoss(now Time, s *Segment, info *ackInfo) {
 func (e *Endpoint) detectByDuplicates(now Time, info *ackInfo) {
 	r := &e.recovery
 	k := &e.rack
+	info.dupACKs = k.dupACKs
 	switch {
 	case info.duplicate:
 		k.dupACKs++
@@ -67,7 +70,7 @@ func (e *Endpoint) detectByDuplicates(now Time, info *ackInfo) {
 		// end, so more than that must be acknowledged.
 		if k.dupACKs == dupThresh && !r.active && !r.timeout && e.snd.una.After(r.point) {
 			e.loseHead()
-			e.enterRecovery(now)
+			e.enterRecovery(now, info)
 		}
 	case info.acked > 0:
 		k.dupACKs = 0
@@ -88,7 +91,9 @@ func (e *Endpoint) loseHead() {
 	e.inflight.markLost(&e.inflight.live()[0])
 }
 
-func (e *Endpoint) enterRecovery(now Time) {
+// enterRecovery starts fast recovery; info is nil if it was not an ACK that
+// showed the loss.
+func (e *Endpoint) enterRecovery(now Time, info *ackInfo) {
 	r := &e.recovery
 	if r.active || r.timeout && e.snd.una.Before(r.point) {
 		return
@@ -97,42 +102,66 @@ func (e *Endpoint) enterRecovery(now Time) {
 		return
 	}
 	e.counters.FastRecoveries++
-	*r = recovery{
-		active: true, force: true, point: e.snd.nxt,
-		flightAt: max(e.snd.una.To(e.snd.nxt), 1),
-		undoCwnd: e.cong.cwnd, undoSsthresh: e.cong.ssthresh, undoSent: Never,
+	flight := e.snd.una.To(e.snd.nxt)
+	e.rememberForUndo(false)
+	*r = recovery{active: true, force: true, point: e.snd.nxt, undo: r.undo}
+	// What had been delivered before does not count (RFC 9937, 6).
+	r.flightAt = int32(flight - e.inflight.sacked)
+	if info != nil {
+		r.flightAt += int32(info.sacked + info.acked)
 	}
+	r.flightAt = max(r.flightAt, 1)
 	e.rack.tlpOut = false
-	e.cong.onLoss(now, e.snd.una.To(e.snd.nxt))
+	e.cong.onLoss(now, flight)
+	if info == nil {
+		e.reduceProportionally(&ackInfo{}, false)
+	}
 }
 
-// reduceProportionally sets cwnd for one ACK of fast recovery (RFC 6937, 3.1,
-// with the slow-start reduction bound).
-func (e *Endpoint) reduceProportionally(info *ackInfo) {
+// reduceProportionally sets cwnd for one ACK of fast recovery, safe if it
+// advances SND.UNA and shows no further loss (SafeACK; RFC 9937, 6).
+func (e *Endpoint) reduceProportionally(info *ackInfo, safe bool) {
 	r := &e.recovery
 	delivered := info.delivered
-	if !e.sack && info.duplicate {
-		// Each duplicate ACK says that one packet has left the network.
-		delivered += e.snd.mss
-	}
-	r.delivered += delivered
 	pipe := e.pipe()
 	if !e.sack {
+		// Each duplicate ACK says that one packet has left the network, which
+		// the next advance of SND.UNA must not say again.
+		if info.duplicate {
+			delivered += e.snd.mss
+		} else {
+			delivered = max(delivered-info.dupACKs*e.snd.mss, 0)
+		}
 		pipe = max(pipe-e.rack.dupACKs*e.snd.mss, 0)
 	}
+	r.delivered = int32(min(int(r.delivered)+delivered, infiniteWindow))
 	send := 0
 	if pipe > e.cong.ssthresh {
-		send = (r.delivered*e.cong.ssthresh+r.flightAt-1)/r.flightAt - r.sent
+		send = (int(r.delivered)*e.cong.ssthresh+int(r.flightAt)-1)/int(r.flightAt) - int(r.sent)
 	} else {
-		send = min(e.cong.ssthresh-pipe, max(r.delivered-r.sent, delivered)+e.snd.mss)
+		send = max(int(r.delivered-r.sent), delivered)
+		if safe {
+			send += e.snd.mss
+		}
+		send = min(e.cong.ssthresh-pipe, send)
+	}
+	if r.sent == 0 {
+		send = max(send, e.snd.mss) // the fast retransmit
 	}
 	e.cong.cwnd = max(e.pipe()+max(send, 0), e.snd.mss)
+}
+
+// wasSent counts n octets towards prr_out.
+func (r *recovery) wasSent(n int) {
+	if r.active {
+		r.sent = int32(min(int(r.sent)+n, infiniteWindow))
+	}
 }
 
 func (e *Endpoint) endRecovery() {
 	r := &e.recovery
 	if r.active {
-		e.cong.cwnd = max(e.cong.ssthresh, e.snd.mss) // RFC 6937, 3.1
+		e.cong.cwnd = max(e.cong.ssthresh, e.snd.mss) // RFC 9937, 6
 	}
 	if k := &e.rack; k.reoKeep > 0 {
 		if k.reoKeep--; k.reoKeep == 0 {
@@ -141,70 +170,27 @@ func (e *Endpoint) endRecovery() {
 	}
 	e.rack.dupACKs = 0
 	r.active, r.timeout, r.force = false, false, false
-	r.undoSent = Never
 }
 
-// noteRetransmission counts what leaves in recovery.
-func (e *Endpoint) noteRetransmission(now Time, n int) {
+// noteRetransmission counts what leaves again in recovery.
+func (e *Endpoint) noteRetransmission(now Time, again Range) {
 	r := &e.recovery
 	e.counters.Retransmits++
 	r.force = false
-	if r.undoSent == Never {
-		r.undoSent = now
-	}
-	r.undoResent++
-	if r.active {
-		r.sent += n
-	}
-}
-
-// detectSpurious undoes a reduction when the peer's echoed timestamp shows
-// that it acknowledges a first transmission, not the repeated one (the Eifel
-// algorithm: RFC 3522, RFC 4015).
-func (e *Endpoint) detectSpurious(now Time, s *Segment) {
-	r := &e.recovery
-	if !(r.active || r.timeout) || r.undoSent == Never || r.undoSent == 0 || !e.ts.on || s.Options.Has&HasTimestamps == 0 {
-		return
-	}
-	if e.inflight.empty() || !e.inflight.live()[0].resent {
-		return
-	}
-	if int32(s.Options.TSEcr-tsClock(r.undoSent, e.open.tsOffset)) < 0 {
-		e.undo()
-	}
-}
-
-// duplicateReported counts a D-SACK; when every retransmission was one, none
-// was needed (RFC 3708).
-func (r *recovery) duplicateReported(e *Endpoint) {
-	if r.undoResent == 0 {
-		return
-	}
-	if r.undoResent--; r.undoResent == 0 && (r.active || r.timeout) && r.undoCwnd > 0 {
-		e.undo()
-	}
-}
-
-func (e *Endpoint) undo() {
-	r := &e.recovery
-	e.cong.cwnd = max(e.cong.cwnd, r.undoCwnd)
-	e.cong.ssthresh = r.undoSsthresh
-	live := e.inflight.live()
-	for i := range live {
-		if live[i].lost {
-			live[i].lost = false
-		}
-	}
-	e.inflight.lost = 0
-	e.rtt.backoff = 0
-	*r = recovery{point: r.point, undoSent: Never}
+	r.undo.note(now, again)
+	r.wasSent(again.Len())
 }
 
 // keepMarksFresh lets what was passed long ago follow SND.UNA: left behind by
 // 2^31 octets, it would seem to lie ahead.
 func (e *Endpoint) keepMarksFresh() {
 	if r := &e.recovery; !r.active && !r.timeout && e.snd.una.After(r.point) {
-		r.point = e.snd.una - 1
+		if u := r.undo; u != nil && u.open && e.snd.una.After(r.point.Plus(u.cwnd)) {
+			u.open = false
+		}
+		if r.undo == nil || !r.undo.open {
+			r.point = e.snd.una - 1
+		}
 	}
 	if e.ecn.on && e.snd.una.After(e.ecn.point) {
 		e.ecn.point = e.snd.una - 1

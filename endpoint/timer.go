@@ -62,7 +62,7 @@ func (e *Endpoint) HandleTimeout(now Time) {
 		e.sendTailProbe(now)
 	case timerReorder:
 		if e.rackDetect(now) {
-			e.enterRecovery(now)
+			e.enterRecovery(now, nil)
 		}
 		e.armSendTimer(now)
 	case timerPersist:
@@ -146,12 +146,8 @@ func (e *Endpoint) retransmissionTimeout(now Time) {
 	}
 	first := !e.recovery.timeout || e.snd.una.AtLeast(e.recovery.point)
 	if first {
-		undo := e.recovery
-		e.recovery = recovery{timeout: true, point: e.snd.nxt, undoSent: Never,
-			undoCwnd: e.cong.cwnd, undoSsthresh: e.cong.ssthresh}
-		if undo.active {
-			e.recovery.undoCwnd, e.recovery.undoSsthresh = undo.undoCwnd, undo.undoSsthresh
-		}
+		e.rememberForUndo(e.recovery.active)
+		e.recovery = recovery{timeout: true, point: e.snd.nxt, undo: e.recovery.undo}
 	}
 	e.cong.onTimeout(now, e.snd.una.To(e.snd.nxt), first)
 	e.rack.tlpOut = false

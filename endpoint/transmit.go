@@ -161,7 +161,7 @@ func (e *Endpoint) resend(now Time, i int, s *Segment) {
 	}
 	t.resent, t.sent = true, now
 	e.fill(s, t.start, t.end)
-	e.noteRetransmission(now, t.len())
+	e.noteRetransmission(now, Range{t.start, t.end})
 	e.stamp(now, s)
 	e.afterSending(now)
 }
@@ -301,9 +301,7 @@ func (e *Endpoint) emit(now Time, s *Segment, n int, fin bool) int {
 		e.ecnMark(s)
 	}
 	e.inflight.add(start, e.snd.nxt, now)
-	if e.recovery.active {
-		e.recovery.sent += n
-	}
+	e.recovery.wasSent(n)
 	e.stamp(now, s)
 	e.afterSending(now)
 	return n

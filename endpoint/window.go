@@ -60,6 +60,7 @@ func (e *Endpoint) windowUpdate(now Time) {
 		step = min(most/2, e.announcedMSS())
 	}
 	if gain >= step && told < most/2 {
+		e.ack.update = e.due&dueACK == 0
 		e.tellWindow(now)
 	}
 }
