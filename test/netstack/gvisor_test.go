@@ -3,6 +3,8 @@ package netstack
 import (
 	"bytes"
 	"math/rand"
+	"os"
+	"runtime"
 	"testing"
 	"time"
 
@@ -15,6 +17,13 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 	"gvisor.dev/gvisor/pkg/waiter"
 )
+
+// TestMain gives the tests one processor: gVisor's goroutine and the test take
+// turns, and handing over to another processor costs more than the turn.
+func TestMain(m *testing.M) {
+	runtime.GOMAXPROCS(1)
+	os.Exit(m.Run())
+}
 
 const nicID = 1
 
@@ -97,7 +106,7 @@ func newNetstack(t *testing.T, w *world, side int, o options, out func([]byte), 
 	h.must(err)
 	h.must(ep.Bind(tcpip.FullAddress{Addr: tcpip.AddrFrom4(addresses[side]), Port: ports[side]}))
 	if passive {
-		h.must(ep.Listen(1))
+		h.must(ep.Listen(16))
 		h.listener = ep
 	} else {
 		h.ep = ep

@@ -35,6 +35,7 @@ type pair struct {
 	hosts [2]stack
 	apps  [2]*app
 	links [2]*link
+	buf   [32 << 10]byte
 }
 
 // kinds says which host is gVisor's; host 0 opens actively.
@@ -66,9 +67,9 @@ func newPair(t *testing.T, seed uint64, k kinds, o [2]options, p path) *pair {
 // run lets the app of host i do what it can.
 func (p *pair) run(i int) {
 	a := p.apps[i]
-	var buf [32 << 10]byte
+	buf := p.buf[:]
 	for !a.paused {
-		n := a.host.read(buf[:])
+		n := a.host.read(buf)
 		if n == 0 {
 			break
 		}
@@ -80,8 +81,7 @@ func (p *pair) run(i int) {
 	}
 	for a.sent < a.total {
 		n := min(len(buf), a.total-a.sent)
-		fillPattern(buf[:n], i, a.sent)
-		k := a.host.write(buf[:n])
+		k := a.host.write(patternAt(i, a.sent, n))
 		a.sent += k
 		if k < n {
 			break
@@ -137,24 +137,26 @@ func (p *pair) wantAll(limit time.Duration) {
 	}
 }
 
-// pattern has a prime length, so that no shift by a power of two looks right.
-var pattern = func() (b [65521]byte) {
+// pattern repeats after a prime number of octets, so that no shift by a power
+// of two looks right.
+var pattern = func() []byte {
+	const period = 65521
 	r := rand.New(rand.NewPCG(1, 2))
-	for i := range b {
+	b := make([]byte, 2*period)
+	for i := range period {
 		b[i] = byte(r.Uint32())
 	}
-	return
+	copy(b[period:], b[:period])
+	return b
 }()
 
-func fillPattern(b []byte, side, at int) {
-	for i := 0; i < len(b); {
-		i += copy(b[i:], pattern[(at+i+side*1000)%len(pattern):])
-	}
+// patternAt is what a host sends as the n octets from at on.
+func patternAt(side, at, n int) []byte {
+	i := (at + side*1000) % (len(pattern) / 2)
+	return pattern[i : i+n]
 }
 
 func (a *app) check(b []byte) {
-	var want [32 << 10]byte
-	fillPattern(want[:len(b)], 1-a.side, a.got)
-	a.bad = a.bad || string(b) != string(want[:len(b)])
+	a.bad = a.bad || string(b) != string(patternAt(1-a.side, a.got, len(b)))
 	a.got += len(b)
 }
