@@ -10,7 +10,7 @@ SIM         := $(CURDIR)/bin/sim.test
 # The race detector needs a C compiler, and not every machine has one.
 RACE        := $(shell command -v "$$($(GO) env CC 2>/dev/null || echo gcc)" >/dev/null 2>&1 && echo -race)
 # What of the lab makes goroutines meet most.
-RACY        := Parallel|KeepAlive|Delays|Reset|TestStop|Visible|Unreach|Loss|Slow|ClientFirst
+RACY        := Trace|Parallel|KeepAlive|Delays|Reset|TestStop|Visible|Unreach|Loss|Slow|ClientFirst
 # Progress: each test as it begins and ends, and all that a failure says.
 QUIET       := grep -Ev --line-buffered '^=== (PAUSE|CONT|NAME)|^=== RUN .*/|^\s+--- PASS'
 

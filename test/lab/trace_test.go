@@ -26,6 +26,7 @@ type tracedEvent struct {
 		Seq, Ack        uint32
 		RelativeSeq     uint32 `json:"relative_seq"`
 		Len, Window     int
+		Again           bool
 		Header, Payload string
 	}
 	State *struct{ Before, After string }
@@ -43,7 +44,11 @@ type tracedEvent struct {
 			RTT         *float64 `json:"rtt_ms"`
 			HalfClosed  *float64 `json:"half_closed_ms"`
 		} `json:"client_leg"`
-		ServerLeg struct{ Code, State string } `json:"server_leg"`
+		ServerLeg struct {
+			Code, State string
+			Retransmits int
+		} `json:"server_leg"`
+		Fired []struct{ Count int }
 	}
 }
 
@@ -257,7 +262,10 @@ func TestTraceOfSlowReader(t *testing.T) {
 	}
 	c := dial(t, l, at)
 	began := time.Now()
-	const size = 64 << 20
+	size := int64(64 << 20)
+	if testing.Short() {
+		size = 16 << 20
+	}
 	go func() {
 		_, _ = io.CopyN(c, zeros{}, size)
 		_ = c.CloseWrite()
@@ -316,5 +324,54 @@ func TestTraceEndsWithTheGateway(t *testing.T) {
 	}
 	if end.Verdict == nil || end.Verdict.How != "shutdown" || end.Verdict.ClientLeg.Code != "KD" {
 		t.Errorf("the last event is %+v", end)
+	}
+}
+
+// TestTraceOfALoss wants a segment that a fault loses to be told with its rule,
+// its repair to be known as such, and both to be in the verdict.
+func TestTraceOfALoss(t *testing.T) {
+	if Plain {
+		t.Log("plain forwarding shows nothing")
+		return
+	}
+	l := New(t, Options{})
+	p := l.StartProxy(clientSide + `
+[[rule]]
+name   = "lose one"
+match  = { ports = [7000] }
+faults = [{ leg = "server", on = "data", do = "drop", nth = 1 }]
+`)
+	at := IPv4.At(7000)
+	serve(t, l.Server, at, echo)
+	asJSON, asText := p.startTrace("--json"), p.startTrace()
+	c := dial(t, l, at)
+	exchange(t, "a few octets", c, "hello")
+	_ = c.CloseWrite()
+	_, _ = io.Copy(io.Discard, c)
+	eventually(t, "the end is told", soon, func() (bool, string) {
+		return strings.Contains(asJSON.Output(), `"closed"`) && strings.Contains(asText.Output(), "is over"), asJSON.Output() + asText.Output()
+	})
+	var lost, again int
+	var end *tracedEvent
+	for _, e := range tracedEvents(t, asJSON.Output()) {
+		switch {
+		case e.Type == "fault" && e.Fault.Do == "drop" && e.Rule == "lose one" && e.Leg == "server" && e.Dir == "out" && e.Segment.Len == 5:
+			lost++
+		case e.Type == "segment" && e.Leg == "server" && e.Dir == "out" && e.Segment.Len == 5 && e.Segment.Again:
+			again++
+		case e.Type == "closed":
+			end = &e
+		}
+	}
+	if lost != 1 || again == 0 {
+		t.Errorf("%d losses and %d repairs are told, want 1 and at least 1:\n%s", lost, again, asJSON.Output())
+	}
+	if end == nil || len(end.Verdict.Fired) != 1 || end.Verdict.Fired[0].Count != 1 || end.Verdict.ServerLeg.Retransmits == 0 {
+		t.Errorf("the end is told as %+v", end)
+	}
+	for _, want := range []string{"✗", `lost by rule "lose one": server data drop nth 1`, "sent before"} {
+		if text := strings.Join(strings.Fields(strings.NewReplacer("│", " ", "║", " ").Replace(asText.Output())), " "); !strings.Contains(text, want) {
+			t.Errorf("the ladder does not show %q:\n%s", want, asText.Output())
+		}
 	}
 }
