@@ -37,7 +37,8 @@
 // Nth, first and every count the segments that the fault's other choices leave;
 // the draw of a probability depends on the seed, the ordinal, the fault and
 // how many segments it has been asked about. A reorder that holds one segment
-// lets the others pass, though it counts them, until that one is out.
+// lets the others pass, though it counts them, until that one is out: when as
+// many have passed as it says, or after 100 ms if they do not come.
 //
 // # What is never done
 //

@@ -171,6 +171,9 @@ func (s *Shard) Shutdown(now endpoint.Time) {
 	s.draining = true
 	for f := s.live.first; f != nil; f = s.live.first {
 		f.closed("tcpmitm", ByShutdown)
+		// No fault may keep these RSTs: there will be nobody to send them later.
+		f.stage.Close()
+		f.stage = nil
 		s.abandon(now, f)
 	}
 	for f := s.lingering.first; f != nil; f = s.lingering.first {

@@ -233,3 +233,23 @@ func TestTheSameSeedTheSameEvents(t *testing.T) {
 		t.Errorf("%d and %d events; they differ or are too few", len(a), len(b))
 	}
 }
+
+// Nothing that a rule holds keeps a peer from being told that we stop.
+func TestShutdownIsNotHeldUp(t *testing.T) {
+	p := newPlaybook(t, Options{Rules: faulty(rules.Fault{Leg: rules.Server, On: rules.Any, By: time.Minute, Which: rules.Which{After: time.Second}},
+		rules.Fault{Leg: rules.Client, On: rules.RST, Do: rules.Lose})})
+	p.play(handshake + `
+		+2
+		client > P. 1:11(10) ack 1
+		+0.1
+		client < . 1:1(0) ack 11
+		quiet
+	`)
+	p.shard.Shutdown(p.dev.now)
+	p.play(`
+		client < R. 1:1(0) ack 11
+		server < R. 11:11(0) ack 1
+		quiet
+	`)
+	p.wantEmpty()
+}
