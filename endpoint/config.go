@@ -14,7 +14,7 @@ type Config struct {
 
 	InitialWindow int           // of congestion control, in segments (RFC 6928: 10)
 	AckDelay      time.Duration // delayed ACK, below 500 ms (MUST-40)
-	AckEvery      int           // full-sized segments that are acknowledged at once (SHLD-19: 2)
+	AckEvery      int           // full-sized segments that are acknowledged at once (SHLD-19: 2); 0: every segment is
 
 	// OptionLayout is the order of the options in SYN and SYN-ACK.
 	OptionLayout OptionLayout

@@ -13,6 +13,7 @@
 //	Write, Read, CloseWrite, Abort              the user's calls of RFC 9293, 3.9.1; none blocks
 //	PollSegment                                 the one place where segments are born
 //	TakeEvents, State, Info, NextTimeout        ask; nothing changes but that events are taken
+//	Tune, ReleaseHeld, RepeatACK                what faults change while it runs
 //	Release                                     gives the buffers back, once, at the end
 //
 // The caller, one goroutine, runs this loop:
