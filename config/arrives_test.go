@@ -81,6 +81,8 @@ func TestFaultsArrive(t *testing.T) {
 		{`leg = "client", on = "established", do = "stall", by = "5s"`, rules.Fault{On: rules.Established, Do: rules.Stall, By: 5 * time.Second}},
 		{`leg = "client", on = "established", do = "dribble", size = 10`, rules.Fault{On: rules.Established, Do: rules.Dribble, Size: 10}},
 		{`leg = "client", on = "established", do = "icmp", code = "prohibited"`, rules.Fault{On: rules.Established, Do: rules.ICMP, Code: 13}},
+		{`leg = "client", on = "syn", do = "icmp", code = "host", nth = 2`,
+			rules.Fault{In: true, On: rules.SYN, Do: rules.ICMP, Code: 1, Which: rules.Which{Nth: 2}}},
 		{`leg = "client", on = "established", do = "icmp", code = 2`, rules.Fault{On: rules.Established, Do: rules.ICMP, Code: 2}},
 		{`leg = "client", on = "established", do = "withhold-acks"`, rules.Fault{On: rules.Established, Do: rules.WithholdACKs}},
 		{`leg = "client", on = "established", do = "withhold-acks", by = "3s"`, rules.Fault{On: rules.Established, Do: rules.WithholdACKs, By: 3 * time.Second}},

@@ -40,10 +40,12 @@ type faultKind struct {
 	keys []string // those of its own, beside leg, dir, on, do and the selectors
 	read func(t *table, f *rules.Fault)
 
-	// moment: it is done at moments, not to segments. implied is the only
-	// thing that it is ever on, which need not be said; Any is none.
+	// moment: it is done at moments, not to segments, or to a SYN that calls.
+	// implied is the only thing that it is ever on, which need not be said; Any
+	// is none.
 	moment  bool
 	implied rules.On
+	calls   bool // a SYN can be answered so, too
 }
 
 func kindOfDo(do rules.Do) *faultKind {
@@ -147,6 +149,9 @@ func (t *table) on(k *faultKind, f *rules.Fault) bool {
 	if k.moment {
 		fitting = wordsOf(moments)
 	}
+	if k.calls {
+		fitting = append(fitting, wordOf(ons, rules.SYN))
+	}
 	t.must("on", "must be "+oneOfWords(fitting))
 	if !oneOf(t, "on", &f.On, ons) {
 		return false
@@ -155,6 +160,8 @@ func (t *table) on(k *faultKind, f *rules.Fault) bool {
 	switch {
 	case k.implied != rules.Any && f.On != k.implied:
 		t.wrong("on", `do = %q is always on %q: leave on out`, k.word, wordOf(ons, k.implied))
+	case k.calls && f.On == rules.SYN:
+		return true
 	case k.implied == rules.Any && k.moment && !f.On.Moment():
 		t.wrong("on", `do = %q happens at a moment, and %q is a kind of segment: must be %s`, k.word, said, oneOfWords(fitting))
 	case !k.moment && f.On.Moment():
@@ -181,11 +188,11 @@ func (t *table) direction(k *faultKind, f *rules.Fault, opensBoth bool) {
 	_, said := t.values["dir"]
 	if k.moment {
 		t.get("dir")
-		f.In = k.implied == rules.SYN
+		f.In = f.On == rules.SYN
 		if said {
 			t.wrong("dir", `do = %q is not done to segments of one direction: take dir out`, k.word)
 		}
-		if k.implied != rules.Any && f.Leg == rules.Server {
+		if (k.implied != rules.Any || f.On == rules.SYN) && f.Leg == rules.Server {
 			t.wrong("leg", `do = %q is what becomes of a client that calls: must be "client"%s`, k.word, insteadAtServer[f.Do])
 		}
 		return
@@ -215,6 +222,7 @@ func (t *table) direction(k *faultKind, f *rules.Fault, opensBoth bool) {
 // insteadAtServer says how the same is done to a server.
 var insteadAtServer = map[rules.Do]string{
 	rules.Refuse:        "",
+	rules.ICMP:          `, or be at a moment`,
 	rules.Ignore:        `, or lose our SYN to the server with on = "syn", do = "drop"`,
 	rules.AcceptThenDie: `, or use on = "established", do = "reset"`,
 }

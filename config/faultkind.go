@@ -59,7 +59,7 @@ var faultKinds = []faultKind{
 		t.must("size", `say how large the window is at most, for example size = 100`)
 		t.sizeInt("size", &f.Size, 1, maxSegment)
 	}},
-	{word: "icmp", do: rules.ICMP, moment: true, keys: []string{"code"}, read: (*table).icmpCode},
+	{word: "icmp", do: rules.ICMP, moment: true, calls: true, keys: []string{"code"}, read: (*table).icmpCode},
 	{word: "withhold-acks", do: rules.WithholdACKs, moment: true, keys: []string{"by"}, read: func(t *table, f *rules.Fault) {
 		t.duration("by", &f.By, minDelay, maxDelay) // without it: for ever
 	}},

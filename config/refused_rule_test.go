@@ -93,6 +93,9 @@ var refusedRules = []refusal{
 	{fault(`leg = "server", do = "refuse"`), `3:13: leg in fault 1 of rule "r": do = "refuse" is what becomes of a client that calls: must be "client"`},
 	{fault(`leg = "server", do = "ignore"`), `3:13: leg in fault 1 of rule "r": do = "ignore" is what becomes of a client that calls: must be "client", or lose our SYN to the server with on = "syn", do = "drop"`},
 	{fault(`leg = "server", do = "accept-then-die"`), `3:13: leg in fault 1 of rule "r": do = "accept-then-die" is what becomes of a client that calls: must be "client", or use on = "established", do = "reset"`},
+	{fault(`leg = "server", on = "syn", do = "icmp", code = "host"`), `3:13: leg in fault 1 of rule "r": do = "icmp" is what becomes of a client that calls: must be "client", or be at a moment`},
+	{fault(`leg = "client", on = "data", do = "icmp", code = "host"`), `3:29: on in fault 1 of rule "r": do = "icmp" happens at a moment, and "data" is a kind of segment: must be one of "established", "first-byte", "closing", "half-closed" and "syn"`},
+	{fault(`leg = "client", on = "any", do = "reset"`), `3:29: on in fault 1 of rule "r": do = "reset" happens at a moment, and "any" is a kind of segment: must be one of "established", "first-byte", "closing" and "half-closed"`},
 	{fault(`leg = "client", on = "data", do = "refuse"`), `3:29: on in fault 1 of rule "r": do = "refuse" is always on "syn": leave on out`},
 	{rule("faults = [" + strings.Repeat("{},", maxFaults+1) + "]"), `3:1: faults in rule "r": has 65 elements, of which there may be 64`},
 

@@ -178,7 +178,7 @@ func newRuleReload() *cobra.Command {
 				for _, w := range r.Warnings() {
 					fmt.Fprintln(c.ErrOrStderr(), "warning: "+w)
 				}
-				_, err := fmt.Fprintf(out, "%d rules are in force\n", r.Rules)
+				_, err := fmt.Fprintf(out, "rules in force: %d\n", r.Rules)
 				return err
 			})
 		},

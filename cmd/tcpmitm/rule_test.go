@@ -59,7 +59,7 @@ func TestRuleCommands(t *testing.T) {
 		{[]string{"list"}, exitOK, "late goodbye  pass ", ""},
 		{[]string{"set", name, "--unset", "probability", "--unset", "action"}, exitOK, "is changed", ""},
 		{[]string{"set", name, "probability=1.5"}, exitFailed, "", `rule set: probability in match of rule "late goodbye": 1.5 is out of range`},
-		{[]string{"reload"}, exitOK, "1 rules are in force\n", `warning: rule "late goodbye" was changed while tcpmitm ran`},
+		{[]string{"reload"}, exitOK, "rules in force: 1\n", `warning: rule "late goodbye" was changed while tcpmitm ran`},
 		{[]string{"reload", "--json"}, exitOK, `"undone": []`, ""},
 		{[]string{"enable", "late godbye"}, exitFailed, "", `no rule is called "late godbye": did you mean "late goodbye"?`},
 		{[]string{"enable"}, exitUsage, "", "name the rule: tcpmitm rule enable NAME"},
