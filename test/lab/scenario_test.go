@@ -36,7 +36,7 @@ type scenario struct {
 // evidence is what a scenario leaves behind.
 type evidence struct {
 	client, server []Frame // as these hosts' devices saw them
-	frames         [2]*Capture
+	captures       [2]*Capture
 	took           time.Duration
 	exit           int
 	got            []byte // the file as it arrived, where it was downloaded
@@ -85,11 +85,10 @@ func (s *scenario) play(t *testing.T) {
 	if Plain {
 		return
 	}
-	captures := [2]*Capture{l.Client.Capture(clientDevice, "tcp or icmp"), l.Server.Capture(serverDevice, "tcp or icmp")}
-	e.frames = captures
+	e.captures = [2]*Capture{l.Client.Capture(clientDevice, "tcp or icmp"), l.Server.Capture(serverDevice, "tcp or icmp")}
 	s.run(t, e, www)
 	time.Sleep(s.wait)
-	e.client, e.server = captures[0].Frames(), captures[1].Frames()
+	e.client, e.server = e.captures[0].Frames(), e.captures[1].Frames()
 	if e.exit != s.exit {
 		t.Errorf("curl ended with %d after %v, want %d\n%s", e.exit, e.took, s.exit, Dump(e.client))
 	}
@@ -133,6 +132,7 @@ func pick(frames []Frame, fromServer bool, fit func(*Frame) bool) []Frame {
 }
 
 // Shapes of frames.
+func isSYN(f *Frame) bool     { return f.SYN && !f.ACK }
 func isSYNACK(f *Frame) bool  { return f.SYN && f.ACK }
 func isFIN(f *Frame) bool     { return f.FIN }
 func isRST(f *Frame) bool     { return f.RST }
