@@ -48,3 +48,14 @@ func (f *flow) count(e *FaultEvent) {
 	}
 	f.fired = append(f.fired, Fired{Index: e.Fault, IsStream: e.IsStream, Text: e.Text, Count: 1})
 }
+
+// firedOnce is the list of a connection that the fault with that text ended
+// before it began; empty if none did.
+func firedOnce(r *rules.Rule, text string) []Fired {
+	for i := range r.Faults {
+		if r.Faults[i].String() == text {
+			return []Fired{{Index: i, Text: text, Count: 1}}
+		}
+	}
+	return nil
+}

@@ -72,6 +72,7 @@ func (s *Shard) reportRuled(now endpoint.Time, key endpoint.Tuple, r *rules.Rule
 		ClientState: endpoint.Listen,
 		ServerState: endpoint.Closed,
 		Legs:        [2]LegVerdict{neverBegun(endpoint.Listen, Termination{'R', 'C'}), neverBegun(endpoint.Closed, Termination{'R', 'N'})},
+		Fired:       firedOnce(r, fault),
 	})
 	return id
 }

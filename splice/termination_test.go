@@ -121,3 +121,16 @@ func TestASegmentAfterItsLossIsSentAgain(t *testing.T) {
 		t.Errorf("%d segments are said to have been sent before, want all %d that came to the server", p.watch.again, n)
 	}
 }
+
+// A fault that refuses a connection is counted in its verdict.
+func TestARefusingFaultIsInTheVerdict(t *testing.T) {
+	p := newPlaybook(t, Options{Rules: faulty(
+		rules.Fault{Leg: rules.Client, On: rules.FIN, Do: rules.Delay, By: 1},
+		rules.Fault{Leg: rules.Client, In: true, On: rules.SYN, Do: rules.Refuse},
+	)})
+	p.play("client > S 0:0(0) <mss 1400>\nclient < R. 0:0(0) ack 1")
+	p.wantCodes("RC", "RN")
+	if got := p.watch.closed[0].Fired; len(got) != 1 || got[0].Index != 1 || got[0].Count != 1 {
+		t.Errorf("the verdict says of faults %+v", got)
+	}
+}
