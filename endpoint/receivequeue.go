@@ -8,6 +8,9 @@ const (
 	// maxWaiting bounds the chunks in all of them: 4 MiB in segments of the
 	// default MSS.
 	maxWaiting = 8192
+	// leastWaiting is the mean length in octets that more chunks than maxHoles
+	// must have, for each may hold a buffer larger than itself.
+	leastWaiting = 256
 )
 
 // run is a stretch of octets that came out of order, without a gap, in chunks.
@@ -149,11 +152,16 @@ func (q *receiveQueue) find(seq Seq) int {
 	return lo
 }
 
+// crowded tells that no further chunk may wait.
+func (q *receiveQueue) crowded() bool {
+	return q.waiting >= maxWaiting || q.waiting >= maxHoles && q.waiting*leastWaiting > q.oooLen
+}
+
 // extend puts data behind run i, and joins it with the next if they meet.
 func (q *receiveQueue) extend(pool *Pool, i int, data []byte, b *Buffer) bool {
 	r := &q.ooo[i]
 	if last := &r.chunks[len(r.chunks)-1]; !last.join(data) {
-		if q.waiting >= maxWaiting {
+		if q.crowded() {
 			return false
 		}
 		r.chunks = append(r.chunks, keep(pool, data, b))
@@ -174,7 +182,7 @@ func (q *receiveQueue) extend(pool *Pool, i int, data []byte, b *Buffer) bool {
 // part of it if they meet.
 func (q *receiveQueue) begin(pool *Pool, i int, seq Seq, data []byte, b *Buffer) bool {
 	meets := i < len(q.ooo) && q.ooo[i].Start == seq.Plus(len(data))
-	if q.waiting >= maxWaiting || !meets && len(q.ooo) >= maxHoles {
+	if q.crowded() || !meets && len(q.ooo) >= maxHoles {
 		return false
 	}
 	c := keep(pool, data, b)

@@ -98,10 +98,18 @@ func TestReassemblyIsBounded(t *testing.T) {
 	}
 	q.releaseReassembly()
 	for i := range 2 * maxWaiting {
-		q.insert(nil, Seq(10+i), []byte{1}, nil)
+		q.insert(nil, Seq(10+leastWaiting*i), make([]byte, leastWaiting), nil)
 	}
-	if q.waiting != maxWaiting || q.oooLen != maxWaiting {
+	if q.waiting != maxWaiting || q.oooLen != maxWaiting*leastWaiting {
 		t.Errorf("%d chunks of %d octets are kept, wanted %d", q.waiting, q.oooLen, maxWaiting)
+	}
+	// Backwards, each octet is a chunk of its own, with a buffer of its own.
+	q.releaseReassembly()
+	for i := range 2 * maxHoles {
+		q.insert(nil, Seq(100_000-i), []byte{1}, nil)
+	}
+	if q.waiting != maxHoles {
+		t.Errorf("%d chunks of one octet are kept, wanted %d", q.waiting, maxHoles)
 	}
 }
 
