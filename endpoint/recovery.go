@@ -185,10 +185,10 @@ func (e *Endpoint) noteRetransmission(now Time, again Range) {
 // 2^31 octets, it would seem to lie ahead.
 func (e *Endpoint) keepMarksFresh() {
 	if r := &e.recovery; !r.active && !r.timeout && e.snd.una.After(r.point) {
-		if u := r.undo; u != nil && u.open && e.snd.una.After(r.point.Plus(u.cwnd)) {
-			u.open = false
+		if u := r.undo; u != nil && e.snd.una.After(r.point.Plus(u.cwnd)) {
+			r.undo = nil
 		}
-		if r.undo == nil || !r.undo.open {
+		if r.undo == nil {
 			r.point = e.snd.una - 1
 		}
 	}

@@ -5,7 +5,8 @@ package endpoint
 const maxResent = 128
 
 // undoState is what it takes to go back when a reduction turns out to have
-// been for nothing. It exists from an endpoint's first loss on.
+// been for nothing. It exists from a reduction until that is known, or until a
+// window of data later.
 type undoState struct {
 	cwnd     int
 	ssthresh int
@@ -14,7 +15,6 @@ type undoState struct {
 	// has reported yet.
 	resent  []Range
 	any     bool // something was sent again
-	open    bool // there is a reduction that may be undone
 	unknown bool // the account is not complete
 }
 
@@ -22,20 +22,19 @@ type undoState struct {
 // that still goes on is undone with it.
 func (e *Endpoint) rememberForUndo(within bool) {
 	u := e.recovery.undo
+	cwnd, ssthresh := e.cong.cwnd, e.cong.ssthresh
 	if u == nil {
 		u = &undoState{}
 		e.recovery.undo = u
-	}
-	cwnd, ssthresh := e.cong.cwnd, e.cong.ssthresh
-	if within && u.open {
+	} else if within {
 		cwnd, ssthresh = u.cwnd, u.ssthresh
 	}
-	*u = undoState{cwnd: cwnd, ssthresh: ssthresh, sent: Never, resent: u.resent[:0], open: true}
+	*u = undoState{cwnd: cwnd, ssthresh: ssthresh, sent: Never, resent: u.resent[:0]}
 }
 
 // note enters a retransmission into the account.
 func (u *undoState) note(now Time, r Range) {
-	if u == nil || !u.open {
+	if u == nil {
 		return
 	}
 	if u.sent == Never {
@@ -58,7 +57,7 @@ func (u *undoState) note(now Time, r Range) {
 // really sent again counts: other duplicates are the network's work (RFC 3708,
 // section 3).
 func (u *undoState) duplicate(d Range) bool {
-	if u == nil || !u.open {
+	if u == nil {
 		return false
 	}
 	for i, r := range u.resent {
@@ -97,7 +96,7 @@ func (e *Endpoint) duplicateReported(d Range) {
 	if e.snd.una.Before(e.recovery.point.Plus(u.cwnd)) {
 		e.undo()
 	}
-	u.open = false
+	e.recovery.undo = nil
 }
 
 // detectSpurious undoes a reduction when the peer's echoed timestamp shows
@@ -105,7 +104,7 @@ func (e *Endpoint) duplicateReported(d Range) {
 // algorithm: RFC 3522, RFC 4015).
 func (e *Endpoint) detectSpurious(s *Segment) {
 	r, u := &e.recovery, e.recovery.undo
-	if !(r.active || r.timeout) || u == nil || !u.open || u.sent == Never || !e.ts.on || s.Options.Has&HasTimestamps == 0 {
+	if !(r.active || r.timeout) || u == nil || u.sent == Never || !e.ts.on || s.Options.Has&HasTimestamps == 0 {
 		return
 	}
 	if e.inflight.empty() || !e.inflight.live()[0].resent {
@@ -126,6 +125,5 @@ func (e *Endpoint) undo() {
 	}
 	e.inflight.lost = 0
 	e.rtt.backoff = 0
-	r.undo.open = false
-	*r = recovery{point: r.point, undo: r.undo}
+	*r = recovery{point: r.point}
 }

@@ -23,7 +23,7 @@ func TestUndoCountsExactlyWhatWasSentAgain(t *testing.T) {
 		{"across the wrap", []Range{r(0xfffffe00, 0x200)}, []Range{r(0xfffffe00, 0), r(0, 0x200)}, true},
 		{"nothing was sent again", nil, []Range{r(1000, 2000)}, false},
 	} {
-		u := &undoState{open: true, sent: Never}
+		u := &undoState{sent: Never}
 		for _, x := range test.resent {
 			u.note(1, x)
 		}
@@ -40,7 +40,7 @@ func TestUndoCountsExactlyWhatWasSentAgain(t *testing.T) {
 }
 
 func TestUndoAccountIsBounded(t *testing.T) {
-	u := &undoState{open: true, sent: Never}
+	u := &undoState{sent: Never}
 	for i := range 2 * maxResent {
 		u.note(1, Range{Seq(2000 * i), Seq(2000*i + 1000)})
 	}
