@@ -116,6 +116,7 @@ func (e *Endpoint) learn(now Time, s *Segment) {
 	o := &s.Options
 	e.rcv.irs = s.Seq
 	e.rcv.nxt = s.Seq + 1
+	e.ts.lastAckSent = e.rcv.nxt // by what leaves next
 	e.rcv.edge = e.rcv.nxt
 	if e.state == SynSent {
 		// Our SYN has offered this much already.

@@ -117,6 +117,7 @@ func (e *Endpoint) stampWithheld(s *Segment) {
 		field = min(field, e.tune.Window>>e.rcv.scale)
 	}
 	s.Window = uint16(min(field, maxWindow16))
+	e.settleACK()
 }
 
 // withholds tells whether acknowledgements are withheld.
