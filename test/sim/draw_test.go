@@ -49,6 +49,14 @@ func (s *scenario) drawGateway() {
 	limit := pick[int64](d, 0, 0, 0, 64<<10, 1<<20)
 	s.limited = g.opt.Budget.Connections > 0 || limit > 0
 	n := pick(d, 1, 1, 1, 2, 3)
+	s.shutdown = d.chance(0.05)
+	s.drain = d.chance(0.05)
+	s.reload = d.chance(0.1)
+	if s.losesResets() && g.opt.Endpoint.KeepAlive.Idle == 0 {
+		// A rule that loses a RST, which nobody sends again, leaves a
+		// connection that only keep-alives find to be dead.
+		g.opt.Endpoint.KeepAlive = endpoint.KeepAlive{Idle: 10 * time.Minute, Interval: 75 * time.Second, Count: 5}
+	}
 	var shards []*splice.Shard
 	for i := range n {
 		e := &engine{gateway: g, pool: endpoint.NewPool(limit)}
@@ -67,9 +75,18 @@ func (s *scenario) drawGateway() {
 	// half empty, the holes that it keeps in buffers of their own, and the
 	// slabs of one burst.
 	g.bound = int64(2*2*(cfg.ReceiveBuffer+cfg.SendBuffer) + 2*1024*512 + 64*endpoint.SlabSize)
-	s.shutdown = d.chance(0.05)
-	s.drain = d.chance(0.05)
-	s.reload = d.chance(0.1)
+}
+
+// losesResets tells that a rule may lose segments of all kinds.
+func (s *scenario) losesResets() bool {
+	for _, r := range s.rules {
+		for _, f := range r.Faults {
+			if f.On == rules.Any && f.Do != rules.Delay {
+				return true
+			}
+		}
+	}
+	return s.reload
 }
 
 // drawPatience draws how long an endpoint waits for an acknowledgement. With
