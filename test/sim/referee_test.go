@@ -49,6 +49,9 @@ func (r *referee) in(seg *endpoint.Segment, scale uint8) {
 	if !r.knowsIRS || !seg.Flags.Has(endpoint.ACK) || !near(end, r.received) {
 		return
 	}
+	if r.knows && !near(seg.Ack, r.sent) {
+		return // a straggler of an earlier connection
+	}
 	if seg.Flags.Has(endpoint.SYN) {
 		scale = 0 // RFC 7323, 2.2
 	}
