@@ -273,7 +273,8 @@ func (g *engine) judge(a *arrived) {
 	}
 	if a.from == endpoint.Server && g.bothHooks && p.ICMP == nil && len(g.engines) == 1 {
 		p.Hook = endpoint.Early
-		if g.shard.HandlePacket(a.at, p) != endpoint.Accept {
+		if g.shard.HandlePacket(a.at, p) != endpoint.Accept && g.shard.Counters().CookiesSent == 0 {
+			// By chance, one of 8,192 numbers looks like a cookie.
 			g.w.fail("a server's packet was taken before connection tracking")
 		}
 		p.Hook = endpoint.Late
