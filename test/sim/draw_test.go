@@ -111,7 +111,10 @@ func drawStyle(d draws, cfg *endpoint.Config) {
 	cfg.InitialWindow = pick(d, 1, 2, 4, 10, 10, 30)
 	cfg.MinRTO = pick(d, 200*time.Millisecond, 200*time.Millisecond, time.Second)
 	cfg.InitialRTO = pick(d, time.Second, time.Second, 3*time.Second)
-	cfg.MSL = pick(d, time.Second, 30*time.Second, 30*time.Second)
+	cfg.MSL = 30 * time.Second
+	if d.IntN(8) == 0 {
+		cfg.MSL = time.Second // some do not take it seriously
+	}
 	cfg.Orphan = pick(d, 0, 0, time.Minute)
 }
 
@@ -153,7 +156,7 @@ func (s *scenario) drawHosts() {
 		if in.DstPort != portOpen && in.DstPort != portCalling {
 			return nil
 		}
-		if p := s.began[s.gw.behind(in, isn)]; p != nil && !p.server.result.started {
+		if p := s.began[caller{in.SrcPort, s.gw.behind(in, isn)}]; p != nil && !p.server.result.started {
 			return p.server
 		}
 		return nil

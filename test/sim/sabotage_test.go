@@ -14,7 +14,7 @@ import (
 // over good links, with octets both ways.
 func calmScenario() *scenario {
 	w := newWorld(1)
-	s := &scenario{world: w, began: map[endpoint.Seq]*pair{}, longPatience: true}
+	s := &scenario{world: w, began: map[caller]*pair{}, longPatience: true}
 	g := &gateway{w: w, d: s.stream("moments"), referees: map[legOf]*referee{}, bound: 64 << 20}
 	cfg := endpoint.DefaultConfig()
 	cfg.ReceiveBuffer, cfg.SendBuffer = 1<<16, 1<<16

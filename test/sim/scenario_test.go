@@ -29,7 +29,7 @@ type scenario struct {
 	client, server *host
 	links          []*link
 	pairs          []*pair
-	began          map[endpoint.Seq]*pair // by the client's initial sequence number
+	began          map[caller]*pair
 	ipv6           bool
 	longPatience   bool // nobody gives up before the weather is fine
 	limited        bool // there may be no room for a connection
@@ -37,6 +37,13 @@ type scenario struct {
 	shutdown       bool // the gateway stops in the middle,
 	drain          bool // or takes no new connections,
 	reload         bool // or gets other rules
+}
+
+// caller tells a client's connection from all others: its port and its
+// initial sequence number.
+type caller struct {
+	port uint16
+	iss  endpoint.Seq
 }
 
 // pair is one connection's two plans.
@@ -50,7 +57,7 @@ type pair struct {
 }
 
 func newScenario(w *world) *scenario {
-	s := &scenario{world: w, began: map[endpoint.Seq]*pair{}}
+	s := &scenario{world: w, began: map[caller]*pair{}}
 	s.drawGateway()
 	s.drawHosts()
 	s.drawLinks()
@@ -72,7 +79,7 @@ func (s *scenario) connect(p *pair) {
 	}
 	s.say("%s connects from port %d to %d: %+v; %s: %+v", p.client.name, p.port, p.target, *p.client, p.server.name, *p.server)
 	c := s.client.connect(t.Source(), t.Destination(), p.client)
-	s.began[c.referee.iss] = p
+	s.began[caller{p.port, c.referee.iss}] = p
 }
 
 // heal ends all faults of the links. A path that has become narrow stays so.
@@ -217,8 +224,10 @@ func (s *scenario) wantComplete(i int, p *pair) {
 	if !s.calm(p) {
 		return
 	}
-	if c.got == p.server.octets && v.got == p.client.octets && c.gotFIN && v.gotFIN && s.hasty() {
-		return // somebody's TIME-WAIT was over before its last ACK got through
+	if s.hasty() {
+		// Somebody's TIME-WAIT was over before its last ACK got through: what
+		// comes again then is answered with a RST.
+		return
 	}
 	if c.got != p.server.octets || v.got != p.client.octets || !c.gotFIN || !v.gotFIN || c.reset || v.reset {
 		s.fail("connection %d is not complete: client %+v of %d, server %+v of %d", i, *c, p.server.octets, *v, p.client.octets)
