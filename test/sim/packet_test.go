@@ -124,13 +124,17 @@ func (p *packet) sum() uint16 {
 	return uint16(acc)
 }
 
-// invert makes one bit wrong, counted as in endpoint.IPHeader.
+// invert makes one bit wrong, counted as in endpoint.IPHeader. A packet that
+// was cut after the bit was drawn may be too short to have it; like nfq it
+// leaves that one as it is.
 func (p *packet) invert(bit uint32) {
 	at := int(bit / 8)
 	if at >= endpoint.HeaderLen {
 		at += int(p.tcp[12]>>4)*4 - endpoint.HeaderLen
 	}
-	p.tcp[at] ^= 0x80 >> (bit % 8)
+	if at < len(p.tcp) {
+		p.tcp[at] ^= 0x80 >> (bit % 8)
+	}
 }
 
 // decode verifies the checksum (MUST-3) and reads the segment. It tells
