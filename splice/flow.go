@@ -46,8 +46,8 @@ type flow struct {
 	// after bounds the ISS of the server leg from below, unless it is nil.
 	after *endpoint.Seq
 	// mirror is the SYN-ACK of the server, or client first the SYN of the
-	// client: what the other leg's options are made from.
-	mirror endpoint.Options
+	// client: what the other leg's options are made from. Afterwards it is nil.
+	mirror *endpoint.Options
 	ecn    bool // that segment agreed to, or asked for, ECN
 
 	// deadline is the flow's own, beside those of its endpoints.
@@ -145,6 +145,12 @@ func (l *leg) delivered() uint64 {
 		return l.written - min(uint64(unacked), l.written)
 	}
 	return l.written
+}
+
+// mirrors keeps a copy of the options that the other leg's are made from.
+func (f *flow) mirrors(o *endpoint.Options) {
+	c := *o
+	f.mirror = &c
 }
 
 // parted tells that the leg's peer has sent all and its FIN, and has

@@ -108,9 +108,10 @@ func (s *Shard) connected(now endpoint.Time, f *flow, l endpoint.Leg) {
 	case l == endpoint.Client && f.legs[endpoint.Server].ep == nil && f.phase == answering:
 		// Client first, and the client is there.
 		f.phase = dialling
-		s.dial(now, f, &f.mirror, f.ecn, nil)
+		s.dial(now, f, f.mirror, f.ecn, nil)
 	case f.phase == answering || f.phase == dialling:
 		f.phase = relaying
+		f.mirror = nil
 		s.giveHalf(f)
 	}
 }

@@ -203,7 +203,7 @@ const issStep = 1 << 17
 // the options that both sides said, and lets the held SYN in.
 func (s *Shard) answerClient(now endpoint.Time, f *flow) {
 	l := &f.legs[endpoint.Client]
-	o := s.openLike(now, &l.out, &f.mirror, f.ecn)
+	o := s.openLike(now, &l.out, f.mirror, f.ecn)
 	s.openToClient(now, f, &o)
 	f.phase = answering
 	f.deadline = endpoint.Never
@@ -238,7 +238,8 @@ func (s *Shard) answerAlone(now endpoint.Time, f *flow, syn *endpoint.Segment) {
 	o := s.openOurs(now, &l.out)
 	s.openToClient(now, f, &o)
 	f.phase = answering
-	f.mirror, f.ecn = syn.Options, asksECN(syn)
+	f.mirrors(&syn.Options)
+	f.ecn = asksECN(syn)
 	s.deliver(now, f, endpoint.Client, syn, "")
 }
 

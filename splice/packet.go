@@ -160,7 +160,7 @@ func (f *flow) learnSYN(l endpoint.Leg, seg *endpoint.Segment) {
 	leg.peerOffersScale = seg.Options.Has&endpoint.HasWindowScale != 0
 	leg.peerOffered = min(seg.Options.WindowScale, 14)
 	if l == endpoint.Server {
-		f.mirror = seg.Options
+		f.mirrors(&seg.Options)
 		// A SYN-ACK agrees to ECN with ECE alone (RFC 3168, 6.1.1).
 		f.ecn = seg.Flags&(endpoint.ECE|endpoint.CWR) == endpoint.ECE
 	}

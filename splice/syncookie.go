@@ -251,7 +251,7 @@ func (s *Shard) answerCookie(now endpoint.Time, f *flow, iss endpoint.Seq, syn *
 	l.iss = iss
 	l.ep = endpoint.NewPassive(&f.profile.legs[endpoint.Client].cfg, o)
 	f.phase = answering
-	f.mirror = syn.Options
+	f.mirrors(&syn.Options)
 	s.drop(l.ep.HandleSegment(now, syn))
 	f.learnSYN(endpoint.Client, syn)
 	for n := 0; n < maxSegmentsPerTurn && l.ep.PollSegment(now, &s.seg); n++ {
