@@ -45,7 +45,40 @@ func (s *scenario) drawRules(concern string) []*rules.Rule {
 		}
 		list = append(list, r)
 	}
+	if d = s.stream(concern + " at moments"); d.chance(0.2) {
+		r := &rules.Rule{Name: momentsRule, Match: rules.Match{Probability: 0.5}, Seed: d.Uint64()}
+		for range 1 + d.IntN(2) {
+			r.Faults = append(r.Faults, drawMoment(d))
+		}
+		list = append(list, r)
+	}
 	return list
+}
+
+// momentsRule is the name of a rule whose connections need not come to a good
+// end, only to an end.
+const momentsRule = "moments"
+
+// drawMoment draws something that a leg does when it comes to a moment.
+func drawMoment(d draws) rules.Fault {
+	f := rules.Fault{
+		Leg: pick(d, rules.Client, rules.Server),
+		On:  pick(d, rules.Established, rules.FirstByte, rules.Closing, rules.HalfClosed),
+		Do: pick(d, rules.ResetLeg, rules.SendFIN, rules.Vanish, rules.Stall, rules.Dribble,
+			rules.WithholdACKs, rules.StretchACKs, rules.DuplicateACKs),
+	}
+	by, size, n, legs := d.between(time.Millisecond, 20*time.Second), pick(d, 1, 100, 1000), 2+d.IntN(8), d.IntN(3)
+	switch f.Do {
+	case rules.ResetLeg:
+		f.Legs = [2]bool{legs != 1, legs != 2}
+	case rules.Stall, rules.WithholdACKs:
+		f.By = by
+	case rules.Dribble:
+		f.Size = size
+	case rules.StretchACKs, rules.DuplicateACKs:
+		f.N = n
+	}
+	return f
 }
 
 // drawFault draws one that TCP mends: what it loses it does not lose for ever.

@@ -30,6 +30,7 @@ type gateway struct {
 	stopped   bool
 	bound     int64 // what the pools may hold, in octets
 	watcher   splice.Observer
+	fired     [64]int // faults, by what they do
 	badSums   int
 	// spoil, if set, changes what the gateway sends: a test of the tests.
 	spoil func(endpoint.Leg, *endpoint.Segment)
@@ -134,7 +135,8 @@ func (g *gateway) Segment(e *splice.SegmentEvent) {
 		r = &referee{w: g.w, name: "the gateway's leg towards the " + e.Leg.String(), state: e.Before}
 		// A rule may hold back what was decided, and let out an older ACK after
 		// a newer one.
-		r.forgets, r.shrinks = e.Rule == "wire", e.Rule == "wire"
+		r.forgets = e.Rule == "wire" || e.Rule == momentsRule
+		r.shrinks = r.forgets
 		g.referees[k] = r
 		if e.Before > endpoint.SynSent {
 			// A connection from a SYN cookie: nothing was kept of the SYN.
@@ -155,6 +157,7 @@ func (g *gateway) Segment(e *splice.SegmentEvent) {
 
 // Fault implements splice.Observer.
 func (g *gateway) Fault(e *splice.FaultEvent) {
+	g.fired[e.Do]++
 	if g.watcher != nil {
 		g.watcher.Fault(e)
 	}

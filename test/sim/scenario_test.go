@@ -176,7 +176,7 @@ func (s *scenario) calm(p *pair) bool {
 		return false
 	}
 	for _, r := range s.rules {
-		if r.Action != rules.Splice && r.Action != rules.Pass {
+		if r.Action != rules.Splice && r.Action != rules.Pass || r.Name == momentsRule {
 			return false
 		}
 	}
