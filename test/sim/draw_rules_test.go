@@ -46,6 +46,7 @@ func (s *scenario) drawRules(concern string) []*rules.Rule {
 		list = append(list, r)
 	}
 	if d = s.stream(concern + " at moments"); d.chance(0.2) {
+		s.endsEarly = true
 		r := &rules.Rule{Name: momentsRule, Match: rules.Match{Probability: 0.5}, Seed: d.Uint64()}
 		for range 1 + d.IntN(2) {
 			r.Faults = append(r.Faults, drawMoment(d))

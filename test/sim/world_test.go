@@ -26,6 +26,8 @@ type world struct {
 	log   func(string, ...any) // nil: nobody wants to know
 	check func()               // runs after everything that happens
 	bad   []string             // what was found wrong
+	// endsEarly tells that a rule may send a FIN before the end.
+	endsEarly bool
 }
 
 // start is the world's clock at the beginning; the time 0 means "never" to
