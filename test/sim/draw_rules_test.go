@@ -68,7 +68,7 @@ func drawMoment(d draws) rules.Fault {
 		Do: pick(d, rules.ResetLeg, rules.SendFIN, rules.Vanish, rules.Stall, rules.Dribble,
 			rules.WithholdACKs, rules.StretchACKs, rules.DuplicateACKs),
 	}
-	by, size, n, legs := d.between(time.Millisecond, 20*time.Second), pick(d, 1, 100, 1000), 2+d.IntN(8), d.IntN(3)
+	by, size, n, legs := d.between(time.Millisecond, 20*time.Second), pick(d, 200, 1000, 5000), 2+d.IntN(8), d.IntN(3)
 	switch f.Do {
 	case rules.ResetLeg:
 		f.Legs = [2]bool{legs != 1, legs != 2}

@@ -182,6 +182,7 @@ func (s *scenario) drawLinks() {
 			l.weather = bad
 			l.weather.jitter = pick(d, 0, time.Millisecond, 20*time.Millisecond)
 		}
+		s.stormy = s.stormy || l.weather.loss+l.weather.corrupt > 0
 		l.oldICMP = d.chance(0.1)
 		if s.drawPath(d, l) {
 			l.report = nil
