@@ -188,3 +188,7 @@ func parseOctet(v any) (byte, string) {
 	}
 	return byte(n), ""
 }
+
+// ParseSize reads a size with its unit, such as "64KiB"; ok is false if it is
+// none.
+func ParseSize(text string) (octets int64, ok bool) { return parseSize(text) }

@@ -16,38 +16,38 @@ import (
 // maxSnap is how many octets of one segment a reader can ask for.
 const maxSnap = 65535
 
-// watchers counts who reads segments. While nobody does, no shard tells of
-// any.
+// watchers counts who reads something that shards tell only while somebody
+// reads it.
 type watchers struct {
 	mu sync.Mutex
 	n  int
 }
 
-// watch makes the shards tell of segments until the returned function is
-// called.
-func (s *Source) watch() (stop func(), err error) {
-	w := &s.watchers
+// begin adds a reader, until the returned function is called. tell makes the
+// shards tell, or no more.
+func (w *watchers) begin(tell func(on bool) error) (stop func(), err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.n == 0 {
-		if err := s.tell(true); err != nil {
+		if err := tell(true); err != nil {
 			// Those that were reached would tell nobody.
-			_ = s.tell(false)
+			_ = tell(false)
 			return nil, err
 		}
 	}
 	w.n++
-	return s.unwatch, nil
+	return func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if w.n--; w.n == 0 {
+			_ = tell(false) // a shard that has stopped tells nothing anyway
+		}
+	}, nil
 }
 
-func (s *Source) unwatch() {
-	w := &s.watchers
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.n--; w.n == 0 {
-		_ = s.tell(false) // a shard that has stopped tells nothing anyway
-	}
-}
+// watch makes the shards tell of segments until the returned function is
+// called.
+func (s *Source) watch() (stop func(), err error) { return s.watchers.begin(s.tell) }
 
 // busyPause is how long a shard with too many questions is left alone.
 const busyPause = time.Millisecond
@@ -55,11 +55,16 @@ const busyPause = time.Millisecond
 // maxAsked bounds how often such a shard is asked again.
 const maxAsked = 1000
 
-// tell says to all shards whether somebody reads.
+// tell says to all shards whether somebody reads segments.
 func (s *Source) tell(on bool) error {
 	if s.Tracer.Draws() {
 		return nil // the run's own ladder wants all segments, always
 	}
+	return s.everyShard(func(sh *splice.Shard) { sh.Watch(on) })
+}
+
+// everyShard has a function run on the goroutine of each shard.
+func (s *Source) everyShard(do func(*splice.Shard)) error {
 	var errs []error
 	for _, shard := range s.Shards {
 		err := splice.ErrBusy
@@ -67,7 +72,7 @@ func (s *Source) tell(on bool) error {
 			if n > 0 {
 				time.Sleep(busyPause)
 			}
-			err = shard.Do(func(sh *splice.Shard) { sh.Watch(on) })
+			err = shard.Do(do)
 		}
 		errs = append(errs, err)
 	}

@@ -28,7 +28,8 @@ type Source struct {
 	// none.
 	Tracer *trace.Tracer
 
-	watchers watchers
+	watchers watchers // of segments
+	wires    watchers // of packets
 }
 
 // Edge is what the kernel's edge counts, in words of this package, so that it

@@ -95,7 +95,7 @@ func (s *Shard) decide(now endpoint.Time, p *endpoint.Packet, key endpoint.Tuple
 			if !again {
 				s.memory.remember(now, k, d)
 			}
-			return decision{action: action}
+			return decision{action: action, rule: d.rule}
 		}
 	}
 	if d.action == rules.Splice {

@@ -109,14 +109,17 @@ func (s *Shard) openNew(now endpoint.Time, p *endpoint.Packet, key endpoint.Tupl
 	case rules.Reset:
 		s.counters.Reset++
 		s.resetSYN(now, p, key)
+		s.sniffSYN(now, p, key, d.rule, &s.reply)
 		return endpoint.Take
 	case rules.Drop:
 		s.counters.Dropped++
+		s.sniffSYN(now, p, key, d.rule, nil)
 		return endpoint.Take
 	}
 	s.ruled(f, d)
 	if d.cookie {
 		s.sendCookie(now, p, key)
+		s.sniffSYN(now, p, key, d.rule, &s.reply)
 		return endpoint.Take
 	}
 	s.addFlow(f, key, p.Tuple.Reverse())

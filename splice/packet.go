@@ -10,6 +10,7 @@ import (
 // now, and says what becomes of it. Only states change; what there is to send
 // leaves with the next Transmit.
 func (s *Shard) HandlePacket(now endpoint.Time, p *endpoint.Packet) endpoint.Verdict {
+	s.taken = p
 	if p.ICMP != nil {
 		return s.handleICMP(now, p)
 	}

@@ -55,12 +55,16 @@ type Shard struct {
 	// Scratch for what is passed through interfaces, so that nothing of it
 	// is allocated each time. seg is what endpoints write into, reply what
 	// the shard says itself.
-	seg      endpoint.Segment
-	segments Observer // who is told of segments; nil is nobody
-	reply    endpoint.Segment
-	event    SegmentEvent
-	fault    FaultEvent
-	host     stageHost
+	seg       endpoint.Segment
+	segments  Observer         // who is told of segments; nil is nobody
+	wires     WireObserver     // who is told of packets; nil is nobody
+	taken     *endpoint.Packet // that is being handled
+	acted     bool             // a fault has acted on it
+	reply     endpoint.Segment
+	event     SegmentEvent
+	wireEvent WireEvent
+	fault     FaultEvent
+	host      stageHost
 
 	questions chan question
 	foreign   chan *foreignPacket

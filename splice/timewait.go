@@ -165,9 +165,11 @@ func (s *Shard) handleWaiting(now endpoint.Time, w *waiting, l endpoint.Leg, seg
 		why = leg.tw.HandleSegment(now, seg)
 	}
 	s.drop(why)
+	s.sniffWaiting(now, w, l, false, seg)
 	s.observeWaiting(now, w, l, false, seg, before, why)
 	for leg.on && leg.tw.PollSegment(now, &s.reply) {
 		s.emit(l, &leg.out, leg.header, &s.reply)
+		s.sniffWaiting(now, w, l, true, &s.reply)
 		s.observeWaiting(now, w, l, true, &s.reply, before, endpoint.ReasonNone)
 	}
 	s.wheel.set(&w.timer, w.nextTimeout())

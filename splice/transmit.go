@@ -36,11 +36,17 @@ func (s *Shard) depart(now endpoint.Time, f *flow, l endpoint.Leg, seg *endpoint
 	leg := &f.legs[l]
 	leg.recordOut(now, seg)
 	s.emit(l, &leg.out, h, seg)
-	if s.segments == nil {
+	if s.segments == nil && s.wires == nil {
 		return
 	}
 	if note == "" {
 		note = f.noteHeld(l, seg)
+	}
+	if s.wires != nil {
+		s.sniff(now, f, l, true, seg, WireEvent{Head: h, Note: note})
+	}
+	if s.segments == nil {
+		return
 	}
 	s.observe(now, f, l, true, seg, before, endpoint.ReasonNone, note)
 }

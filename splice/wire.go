@@ -72,11 +72,20 @@ func (h *stageHost) Fired(now endpoint.Time, e *faults.Event) {
 		v.IRS = e.Seg.Seq // nobody has learnt it yet
 	}
 	s.report(f, v)
+	switch {
+	case !e.Out:
+		s.acted = true
+	case e.Fault.Do == rules.Lose && s.wires != nil:
+		s.sniff(now, f, e.Leg, true, e.Seg, WireEvent{Head: leg.header, Lost: true})
+	}
 }
 
 // arrive lets a segment of a leg's peer in, past the faults of its rule.
 func (s *Shard) arrive(now endpoint.Time, f *flow, l endpoint.Leg, seg *endpoint.Segment) {
 	s.counters.SegmentsIn[l]++
+	if s.wires != nil && (f.stage == nil || f.legs[l].vanished) {
+		s.sniff(now, f, l, false, seg, WireEvent{})
+	}
 	if f.acts != nil && s.heardAdrift(now, f, l) {
 		return
 	}
@@ -85,7 +94,13 @@ func (s *Shard) arrive(now endpoint.Time, f *flow, l endpoint.Leg, seg *endpoint
 		return
 	}
 	s.markDirty(f)
+	s.acted = false
 	f.stage.Handle(now, l, false, seg, endpoint.IPHeader{}, s.hostOf(f))
+	if s.wires == nil {
+		return
+	}
+	// Only now is it known what the faults did to it.
+	s.sniff(now, f, l, false, seg, WireEvent{Acted: s.acted})
 }
 
 // leave lets a segment of ours out, past the faults of its rule; before is

@@ -44,8 +44,9 @@ type Tracer struct {
 	lost     atomic.Uint64 // events that a tap does not tell
 	unlogged atomic.Uint64 // connections whose end was not logged
 
-	taps atomic.Pointer[[]*Tap]
-	mu   sync.Mutex // of who changes taps
+	taps     atomic.Pointer[[]*Tap]
+	attached atomic.Pointer[[]Attachment]
+	mu       sync.Mutex // of who changes taps and attached
 
 	stop sync.Once
 	quit chan struct{}
@@ -90,6 +91,9 @@ func (t *Tracer) Fault(e *splice.FaultEvent) {
 	for _, p := range t.loadTaps() {
 		p.fault(e)
 	}
+	for _, a := range t.loadAttached() {
+		a.Fault(e)
+	}
 	if t.pictures != nil {
 		c := *e
 		t.draw(record{fault: &c})
@@ -101,6 +105,9 @@ func (t *Tracer) Fault(e *splice.FaultEvent) {
 func (t *Tracer) Closed(s *splice.Summary) {
 	for _, p := range t.loadTaps() {
 		p.closed(s)
+	}
+	for _, a := range t.loadAttached() {
+		a.Closed(s)
 	}
 	if t.pictures != nil {
 		c := *s

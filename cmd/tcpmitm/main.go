@@ -61,7 +61,7 @@ func newRoot() *cobra.Command {
 		RunE:              func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(newRun(), newCheck(), newFirewall(), newSS(), newRule(), newTrace(), newVersion())
+	root.AddCommand(newRun(), newCheck(), newFirewall(), newSS(), newRule(), newTrace(), newCapture(), newVersion())
 	return root
 }
 

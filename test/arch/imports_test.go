@@ -26,7 +26,8 @@ var allowed = map[string][]string{
 	"splice":      {"endpoint", "faults", "rules", "stream"},
 	"config":      {"profiles", "rules"},
 	"trace":       {"endpoint", "rules", "splice"},
-	"control":     {"config", "endpoint", "rules", "splice", "trace"},
+	"capture":     {"endpoint", "rules", "splice", "trace"},
+	"control":     {"capture", "config", "endpoint", "rules", "splice", "trace"},
 	"journal":     {"trace"},
 	"cmd/tcpmitm": {"*"},
 }

@@ -1,0 +1,150 @@
+package lab
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// startCapture attaches `tcpmitm capture`, and waits until it is attached.
+func (p *Proxy) startCapture(args ...string) *Process {
+	p.lab.t.Helper()
+	q := p.lab.Gateway.Start(Program, append([]string{"capture", "--socket", p.Socket}, args...)...)
+	if err := q.WaitOutput("capturing both legs", soon); err != nil {
+		p.lab.t.Fatal(err)
+	}
+	return q
+}
+
+// finish ends a command by a signal and wants it to end well.
+func finish(t *testing.T, q *Process, signal syscall.Signal) {
+	t.Helper()
+	if err := q.Signal(signal); err != nil {
+		t.Fatal(err)
+	}
+	if code, err := q.Wait(soon); err != nil || code != 0 {
+		t.Errorf("it ended with %d, %v:\n%s", code, err, q.Output())
+	}
+}
+
+// fields reads fields of the packets of a file that a display filter takes,
+// with all checksums verified.
+func fields(t *testing.T, file, filter string, names ...string) (rows [][]string) {
+	t.Helper()
+	args := []string{"-r", file, "-n", "-o", "tcp.check_checksum:TRUE", "-o", "ip.check_checksum:TRUE",
+		"-o", "tcp.desegment_tcp_streams:FALSE", "-Y", filter, "-T", "fields", "-E", "separator=|"}
+	for _, n := range names {
+		args = append(args, "-e", n)
+	}
+	out, err := runHost("tshark", args...)
+	if err != nil {
+		t.Fatalf("tshark: %v\n%s", err, tail(out))
+	}
+	for line := range strings.Lines(out) {
+		line = strings.TrimRight(line, "\n")
+		if line != "" && !strings.HasPrefix(line, "Running as user") {
+			rows = append(rows, strings.Split(line, "|"))
+		}
+	}
+	return rows
+}
+
+const capturedFaults = clientSide + `
+[[rule]]
+name   = "rough ride"
+match  = { ports = [80] }
+faults = [
+  { leg = "client", on = "fin", do = "delay", by = "300ms" },
+  { leg = "client", on = "data", do = "drop", nth = 3 },
+  { leg = "server", dir = "in", on = "data", do = "drop", nth = 5 },
+  { leg = "server", on = "data", do = "corrupt", nth = 1 },
+]
+`
+
+// TestCaptureFile wants the file that `tcpmitm capture` writes to be what
+// Wireshark's own tools read without a complaint: both legs as interfaces, each
+// a conversation with sequence numbers of its own, right checksums but for the
+// packet that was corrupted, and every fault as a comment on its packet.
+func TestCaptureFile(t *testing.T) {
+	if Plain {
+		t.Log("plain forwarding captures nothing")
+		return
+	}
+	l := New(t, Options{})
+	www := startNginx(t, l)
+	payload(t, www+"/file.bin", 3, 256<<10)
+	p := l.StartProxy(capturedFaults)
+	atServer := l.Server.Capture(serverDevice, "tcp port 80")
+	file := l.Path("both.pcapng")
+	q := p.startCapture("-w", file, "port", "80")
+	l.Client.Run("curl", "-sS", "--max-time", "20", "-H", "Connection: close", "-o", l.Path("arrived.bin"), "http://"+hostPort(IPv4.At(80))+"/file.bin")
+	eventually(t, "the connection is over", soon, func() (bool, string) { c := p.Counters(); return c.Closed == 1, fmt.Sprint(c) })
+	finish(t, q, syscall.SIGINT)
+	if !strings.Contains(q.Output(), "packets written to "+file) {
+		t.Errorf("it said %s", q.Output())
+	}
+	if got, want := read(t, l.Path("arrived.bin")), read(t, www+"/file.bin"); got != want {
+		t.Error("the file is not what was sent")
+	}
+
+	for _, v := range []struct{ what, filter string }{
+		{"drop on its way out", `frame.comment contains "dropped by rule rough ride: client data drop" and frame.interface_name == "client" and tcp.srcport == 80`},
+		{"drop on arrival", `frame.comment contains "dropped on arrival by rule rough ride" and frame.interface_name == "server" and tcp.srcport == 80`},
+		{"delay", `frame.comment contains "held 300ms by rule rough ride" and tcp.flags.fin == 1 and frame.interface_name == "client"`},
+		{"corruption", `frame.comment contains "corrupted by rule" and tcp.checksum.status == "Bad" and frame.interface_name == "server"`},
+	} {
+		if n := len(fields(t, file, v.filter, "frame.number")); n != 1 {
+			t.Errorf("%s: %d packets say so, want 1; comments are %q", v.what, n, fields(t, file, "frame.comment", "frame.number", "frame.comment"))
+		}
+	}
+	if bad := fields(t, file, `(tcp.checksum.status == "Bad" or ip.checksum.status == "Bad" or _ws.malformed) and not frame.comment contains "corrupted"`, "frame.number", "_ws.col.Info"); len(bad) > 0 {
+		t.Errorf("%d packets are not in order: %q", len(bad), bad[0])
+	}
+	// Direction, as the interface has it, is that of the addresses.
+	for _, wrong := range []string{
+		`frame.interface_name == "client" and tcp.srcport == 80 and not frame.packet_flags_direction == 2`,
+		`frame.interface_name == "client" and tcp.dstport == 80 and not frame.packet_flags_direction == 1`,
+		`frame.interface_name == "server" and tcp.srcport == 80 and not frame.packet_flags_direction == 1`,
+		`frame.interface_name == "server" and tcp.dstport == 80 and not frame.packet_flags_direction == 2`,
+	} {
+		if rows := fields(t, file, wrong, "frame.number"); len(rows) > 0 {
+			t.Errorf("%d packets are %s", len(rows), wrong)
+		}
+	}
+	isn := map[string]bool{}
+	for _, row := range fields(t, file, "tcp.flags.syn == 1", "frame.interface_name", "tcp.seq_raw", "tcp.ack_raw") {
+		isn[row[0]+" "+row[1]] = true
+	}
+	if len(isn) != 4 {
+		t.Errorf("the SYNs are %v, want two on each leg, all different", isn)
+	}
+	// What the server's own wire saw is what the file says of the server leg.
+	for _, f := range pick(atServer.Frames(), false, func(f *Frame) bool { return f.SYN }) {
+		if !isn[fmt.Sprint("server ", f.Seq)] {
+			t.Errorf("the server saw %v, which the file does not have: %v", f, isn)
+		}
+	}
+	out, err := runHost("capinfos", file)
+	if err != nil {
+		t.Fatalf("capinfos: %v\n%s", err, out)
+	}
+	for _, want := range []string{"Name = client", "Name = server", "Encapsulation = Raw IP", "Time precision = nanoseconds", "tcpmitm"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("capinfos does not say %q:\n%s", want, out)
+		}
+	}
+	if i, err := os.Stat(file); err != nil || i.Mode().Perm() != 0o600 {
+		t.Errorf("others can read it: %v %v", i, err)
+	}
+}
+
+func read(t *testing.T, name string) string {
+	t.Helper()
+	b, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
