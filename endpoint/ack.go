@@ -29,6 +29,7 @@ func (e *Endpoint) handleACK(now Time, s *Segment) Reason {
 	e.updateSendWindow(s)
 	acked := 0
 	var info ackInfo
+	e.rack.prior = e.rack.fack
 	e.inspectSACK(now, s, &info)
 	if advanced {
 		acked = e.acknowledged(now, s, &info)

@@ -16,6 +16,7 @@ type rackState struct {
 	rtt     time.Duration
 	end     Seq // RACK.end_seq
 	fack    Seq // highest sequence delivered
+	prior   Seq // fack before the present ACK
 	pending Time
 	dupACKs int
 	// Reordering window (RFC 8985, 6.2, step 4).
@@ -36,11 +37,12 @@ func (r *rackState) init() { r.reoMult, r.pending = 1, Never }
 func (e *Endpoint) rackUpdate(now Time, s *Segment, t *transmission) {
 	r := &e.rack
 	if !r.started {
-		r.started, r.fack = true, t.start
+		r.started, r.fack, r.prior = true, t.start, t.start
 	}
 	if t.end.After(r.fack) {
 		r.fack = t.end
-	} else if t.end.Before(r.fack) && !t.resent {
+	} else if t.end.Before(r.prior) && !t.resent {
+		// What one ACK reports is not out of order among itself.
 		r.reordered = true
 	}
 	rtt := now.Sub(t.sent)

@@ -198,7 +198,7 @@ func TestCheck(t *testing.T) {
 		{"unknown-key", "[intercept]\nportz = [80]\n", ":2"},
 		{"bad-cidr", "[intercept]\n\nservers = [\"10.0.0.0/33\"]\n", ":3"},
 		{"duplicate-name", "[[rule]]\nname = \"a\"\n[[rule]]\nname = \"a\"\n", ":4"},
-		{"fault-of-a-later-version", "[[rule]]\nname = \"a\"\nfaults = [{ leg = \"server\", on = \"data\", do = \"drop\", every = 100 }]\n", ":3"},
+		{"fault-that-cannot-be", "[[rule]]\nname = \"a\"\nfaults = [{ leg = \"server\", on = \"data\", do = \"delay\" }]\n", ":3"},
 		{"faults-with-pass", "[[rule]]\nname = \"a\"\naction = \"pass\"\nfaults = [{ leg = \"client\", on = \"fin\", do = \"delay\", by = \"1s\" }]\n", ":4"},
 		{"no-toml", "this is not TOML\n", ":1"},
 	} {
