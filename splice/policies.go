@@ -63,8 +63,8 @@ func (s *Shard) carryThrough(now endpoint.Time, f *flow, l endpoint.Leg, p *stre
 		n := takeIn(now, from, p)
 		p.Run(now)
 		n += s.handOut(now, f, l.Other(), p)
-		if n == 0 && (p.Space() <= 0 || from.ep.Readable() == 0) {
-			break // what has moved within the pipeline may have made room
+		if n == 0 && (p.Space() <= 0 || from.vanished || from.ep.Readable() == 0) {
+			break // else what has moved within the pipeline has made room
 		}
 		moved += n
 	}

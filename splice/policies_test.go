@@ -2,6 +2,7 @@ package splice
 
 import (
 	"bytes"
+	"fmt"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -367,6 +368,41 @@ func TestAFullPipelineShutsTheSendersWindow(t *testing.T) {
 	}
 	if err := p.shard.CheckInvariants(); err != nil {
 		t.Error(err)
+	}
+}
+
+// What a vanished leg had taken and not handed on stays there for good: the
+// room that comes free in the pipeline is nobody's.
+func TestALegVanishesBeforeAFullPipeline(t *testing.T) {
+	r := &rules.Rule{Name: "gone", Match: rules.Match{Probability: 1},
+		Streams: []rules.Policy{{To: rules.Server, Do: rules.Throttle, Rate: 20000}},
+		Faults:  []rules.Fault{{Leg: rules.Client, On: rules.FirstByte, Do: rules.Vanish, Which: rules.Which{After: time.Second}}},
+	}
+	p := newPlaybook(t, Options{Rules: withRules(r)})
+	p.play(handshake)
+	got := 1
+	step := func(script string) {
+		p.play(script)
+		p.dev.out[endpoint.Client] = nil
+		for _, seg := range p.dev.out[endpoint.Server] {
+			got = max(got, int(seg.seg.Seq-p.legs[endpoint.Server].iss)+len(seg.data))
+		}
+		p.dev.out[endpoint.Server] = nil
+		p.play(fmt.Sprintf("server > . 1:1(0) ack %d", got))
+	}
+	for i := range 80 {
+		step(fmt.Sprintf("client > P. %d:%d(1400) ack 1", i*1400+1, (i+1)*1400+1))
+	}
+	f := p.shard.live.first
+	for range 200 {
+		step("+0.05")
+	}
+	stuck := f.legs[endpoint.Client].ep.Readable()
+	if held, _ := f.pipes[endpoint.Server].Held(); held != 0 || stuck == 0 {
+		t.Errorf("%d octets are held in the pipeline, %d before it", held, stuck)
+	}
+	if sent := 80 * 1400; got-1+stuck > sent || got-1+stuck < sent-1400 {
+		t.Errorf("the server has %d octets, and %d are stuck of %d", got-1, stuck, sent)
 	}
 }
 
