@@ -92,6 +92,7 @@ type leg struct {
 	cut        bool // our FIN went before the other peer's: what that one sends is thrown away
 	aborted    bool // ended by a RST: late segments of the peer get another
 
+	came   came      // the moments behind it; only where the rule asks for them
 	record legRecord // for the verdict
 
 	iss, irs          endpoint.Seq

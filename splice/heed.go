@@ -9,7 +9,7 @@ func (s *Shard) settle(now endpoint.Time, f *flow) {
 	// when it does, the rest is for the next round.
 	s.heed(now, f)
 	if f.acts != nil {
-		s.watch(now, f, false)
+		s.watch(now, f)
 	}
 	if f.phase == relaying {
 		s.relay(now, f)
@@ -19,7 +19,7 @@ func (s *Shard) settle(now endpoint.Time, f *flow) {
 		s.send(now, f, endpoint.Leg(l))
 	}
 	if f.acts != nil {
-		s.watch(now, f, true)
+		s.watch(now, f)
 	}
 	if f.phase != lingering && f.legs[0].done() && f.legs[1].done() && f.syn == nil && f.phase != knocking {
 		s.conclude(now, f)

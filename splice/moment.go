@@ -72,10 +72,10 @@ type acts struct {
 	holders [2]holder
 	counts  []faults.Count // of what is held, by fault
 	draws   uint64
-	reached [2]uint8 // moments that each leg has come to, a bit each
-	pending []act    // at most two for each fault: it acts, and it ends
-	active  []bool   // faults that last
-	tuned   [2]bool  // legs that something was changed of
+	seen    [2]came // moments of each leg that the faults at them have acted at
+	pending []act   // at most two for each fault: it acts, and it ends
+	active  []bool  // faults that last
+	tuned   [2]bool // legs that something was changed of
 	// adrift: one of the legs has no partner any more, because a rule has cut
 	// it off or made it vanish. until is when such a flow is given up.
 	adrift bool
@@ -110,11 +110,6 @@ func (a *acts) draw() uint64 {
 	return a.draws
 }
 
-// came tells whether a leg has come to a moment.
-func (a *acts) came(l endpoint.Leg, on rules.On) bool {
-	return on.Moment() && a.reached[l]&(1<<(on-rules.Established)) != 0
-}
-
 // next is when actTimeout has something to do.
 func (a *acts) next() endpoint.Time {
 	if a == nil {
@@ -139,44 +134,32 @@ func (a *acts) finish(f *flow) {
 	}
 }
 
-// watch looks which moments the legs have come to, and carries out what the
-// rule has for them: at once, before the segment that brought the moment is
+// watch carries out what the rule has for the moments that the legs have come
+// to (see reach): at once, before the segment that brought the moment is
 // answered or carried over. Only the ACK that completes the handshake leaves
-// before, for without it the peer would not be there yet. sent tells that the
-// legs have sent what they had to send.
-func (s *Shard) watch(now endpoint.Time, f *flow, sent bool) {
+// before, for without it the peer would not be there yet.
+func (s *Shard) watch(now endpoint.Time, f *flow) {
 	if f.phase == lingering || f.moments == nil {
 		return
 	}
 	for i := range f.legs {
-		l, r := endpoint.Leg(i), &f.legs[i].record
-		if r.established == 0 {
-			continue
-		}
-		s.come(now, f, l, rules.Established)
-		if r.firstByte != 0 {
-			s.come(now, f, l, rules.FirstByte)
-		}
-		if r.finOut != 0 || r.finIn != 0 {
-			s.come(now, f, l, rules.Closing)
-		}
-		// A FIN of the peer's is acknowledged when its ACK has left.
-		if st := f.legs[i].state(); st == endpoint.FinWait2 || st == endpoint.CloseWait && sent {
-			s.come(now, f, l, rules.HalfClosed)
+		for m := rules.Established; m <= rules.HalfClosed; m++ {
+			if f.legs[i].came.has(m) && !f.acts.seen[i].has(m) {
+				s.come(now, f, endpoint.Leg(i), m)
+			}
 		}
 	}
 }
 
-// come tells that a leg has come to a moment, if that is news.
+// come lets the faults at a moment act, which a leg has come to.
 func (s *Shard) come(now endpoint.Time, f *flow, l endpoint.Leg, moment rules.On) {
 	a, leg := f.acts, &f.legs[l]
-	if a.came(l, moment) || leg.ep == nil || leg.vanished {
+	if leg.ep == nil || leg.vanished {
 		return
 	}
-	m := int(moment - rules.Established)
-	a.reached[l] |= 1 << m
+	a.seen[l] |= bitOf(moment)
 	s.release(now, f, l, moment)
-	list := f.moments.at[l][m]
+	list := f.moments.at[l][moment-rules.Established]
 	if moment == rules.Established {
 		if len(list) > 0 {
 			s.send(now, f, l) // the last segment of the handshake

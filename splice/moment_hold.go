@@ -37,7 +37,7 @@ func (h *holder) Hold(now endpoint.Time, k endpoint.HeldKind) time.Duration {
 	f, p := h.flow, h.flow.moments
 	for _, i := range p.held[h.leg][k] {
 		flt, a := &p.rule.Faults[i], f.acts
-		if p.rule.Stopped() || flt.Do == rules.Hold && a.came(h.leg, flt.Until) {
+		if p.rule.Stopped() || flt.Do == rules.Hold && f.legs[h.leg].came.has(flt.Until) {
 			continue
 		}
 		if flt.Retransmits.Set && flt.Retransmits.Value || !faults.Inside(&flt.Which, h.established(), now) {

@@ -148,8 +148,8 @@ func (s *Shard) deliver(now endpoint.Time, f *flow, l endpoint.Leg, seg *endpoin
 	if s.segments != nil {
 		s.observe(now, f, l, false, seg, before, why, note)
 	}
-	if f.stage != nil {
-		s.reach(now, f, l)
+	if f.watched {
+		s.reach(now, f, l, false)
 	}
 }
 

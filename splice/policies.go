@@ -51,7 +51,7 @@ func (s *Shard) carryThrough(now endpoint.Time, f *flow, l endpoint.Leg, p *stre
 	if from.ep == nil || to.ep == nil || to.done() && !to.finPassed {
 		return
 	}
-	p.Moments(to.moments())
+	p.Moments(to.came.moments())
 	if f.by.Stopped() {
 		p.Stop()
 	}
@@ -147,22 +147,6 @@ func (s *Shard) endDirection(now endpoint.Time, f *flow, l endpoint.Leg, how rul
 		s.vanish(now, f, l)
 		s.vanish(now, f, l.Other())
 	}
-}
-
-// moments are those that a leg has passed.
-func (l *leg) moments() stream.Moments {
-	m := stream.Of(rules.Established)
-	if l.record.firstByte != 0 {
-		m |= stream.Of(rules.FirstByte)
-	}
-	st := l.ep.State()
-	if st > endpoint.Established {
-		m |= stream.Of(rules.Closing)
-	}
-	if st == endpoint.FinWait2 || st == endpoint.CloseWait {
-		m |= stream.Of(rules.HalfClosed)
-	}
-	return m
 }
 
 // pipelineInto is what the octets for a leg's peer pass through now, or nil.

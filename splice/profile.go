@@ -20,6 +20,8 @@ type profile struct {
 	// nothing.
 	moments *moments
 	*plans  // nil unless it has stream policies
+	// watched: one of these wants to know to which moments the legs come.
+	watched bool
 }
 
 // legProfile is the profile of one leg: what the rule says, and the endpoint
@@ -95,6 +97,7 @@ func newProfile(base *endpoint.Config, r *rules.Rule) *profile {
 	p.program = faults.Compile(r)
 	p.plans = planOf(r)
 	p.moments = compileMoments(r)
+	p.watched = p.program != nil || p.plans != nil || p.moments != nil
 	for l := range p.legs {
 		p.legs[l] = legProfile{Profile: r.Profiles[l], cfg: configOf(base, &r.Profiles[l])}
 		if n := leastDribble(r, rules.Leg(l)); n > 0 && !p.legs[l].WindowScale.Set {

@@ -25,8 +25,8 @@ func (s *Shard) send(now endpoint.Time, f *flow, l endpoint.Leg) {
 		s.leave(now, f, l, &s.seg, before)
 	}
 	leg.note()
-	if f.stage != nil {
-		s.reach(now, f, l)
+	if f.watched {
+		s.reach(now, f, l, true)
 	}
 }
 

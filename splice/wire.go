@@ -116,25 +116,6 @@ func (s *Shard) leave(now endpoint.Time, f *flow, l endpoint.Leg, seg *endpoint.
 	h.emitting = false
 }
 
-// reach tells the stage which moments a leg has come to.
-func (s *Shard) reach(now endpoint.Time, f *flow, l endpoint.Leg) {
-	leg := &f.legs[l]
-	st, h := leg.state(), s.hostOf(f)
-	if st < endpoint.Established {
-		return
-	}
-	f.stage.Reach(now, l, rules.Established, h)
-	if leg.record.firstByte != 0 {
-		f.stage.Reach(now, l, rules.FirstByte, h)
-	}
-	if leg.record.finOut != 0 || leg.record.finIn != 0 {
-		f.stage.Reach(now, l, rules.Closing, h)
-	}
-	if st == endpoint.FinWait2 || st == endpoint.CloseWait {
-		f.stage.Reach(now, l, rules.HalfClosed, h)
-	}
-}
-
 // wireTimeout lets out what the stage of a flow has held for long enough.
 func (s *Shard) wireTimeout(now endpoint.Time, f *flow) {
 	if f.stage != nil {
