@@ -30,6 +30,7 @@ type Endpoint struct {
 	recovery recovery
 	ack      ackState
 	fin      finState
+	soft     SoftError // the last one
 	timer    senderTimer
 	limit    challengeLimit
 	keep     keepState
@@ -40,8 +41,6 @@ type Endpoint struct {
 	closeAt  Time
 	lastSent Time // when text was last sent
 	counters Counters
-
-	softError SoftError
 }
 
 // sendSpace is the send sequence space (RFC 9293, 3.3.1, figure 3).

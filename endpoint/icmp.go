@@ -39,7 +39,7 @@ func (e *Endpoint) HandleICMP(now Time, seq Seq, err *ICMPError) Reason {
 		// SHLD-26; in synchronized states it is a soft error (RFC 5927, 5.2).
 		e.delete(EventRefused)
 	default:
-		e.softError = SoftError{Type: err.Type, Code: err.Code}
+		e.soft = SoftError{Type: err.Type, Code: err.Code}
 		e.events |= EventSoftError // MUST-47, MUST-56, SHLD-25
 	}
 	return ReasonNone

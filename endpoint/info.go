@@ -39,7 +39,7 @@ func (e *Endpoint) Info() Info {
 		Unsent: max(e.snd.nxt.To(e.out.end), 0), Unacked: e.snd.una.To(e.snd.nxt),
 		Unread: e.in.ready, OutOfOrder: e.in.oooLen,
 		SACK: e.sack, Timestamps: e.ts.on, ECN: e.ecn.on, TSRecent: e.ts.recent,
-		SoftError: e.softError,
+		SoftError: e.soft,
 		Counters:  e.counters,
 	}
 }

@@ -23,7 +23,7 @@ type run struct {
 // out of order (SHLD-31).
 type receiveQueue struct {
 	chunks []Chunk // in order, ready for the user
-	first  [2]Chunk
+	first  [1]Chunk
 	head   int
 	ready  int // octets in chunks
 

@@ -8,7 +8,7 @@ const maxPieces = 128
 // acknowledged, in order.
 type sendQueue struct {
 	chunks []written
-	first  [2]written // where chunks starts, so that a short exchange allocates nothing
+	first  [1]written // where chunks starts, so that a short exchange allocates nothing
 	head   int        // chunks before it are released
 	start  Seq        // of the first octet held
 	end    Seq        // one past the last octet held
