@@ -15,6 +15,10 @@ type Config struct {
 	InitialWindow int           // of congestion control, in segments (RFC 6928: 10)
 	AckDelay      time.Duration // delayed ACK, below 500 ms (MUST-40)
 	AckEvery      int           // full-sized segments that are acknowledged at once (SHLD-19: 2); 0: every segment is
+	// QuickACKs is how many of the first segments that arrive, the handshake's
+	// counted, are acknowledged at once, for a sender in slow start has use for
+	// each ACK (as Linux does; RFC 5681, 4.2 allows it).
+	QuickACKs int
 
 	// OptionLayout is the order of the options in SYN and SYN-ACK.
 	OptionLayout OptionLayout

@@ -37,7 +37,8 @@ func (e *Endpoint) acknowledge(now Time, n int, filled bool) {
 		}
 		return
 	}
-	if filled || len(e.in.ooo) > 0 || int(e.ack.pending) >= e.cfg.AckEvery*max(e.rcv.mss, 1) {
+	quick := e.counters.SegmentsIn <= uint64(max(e.cfg.QuickACKs, 0))
+	if filled || quick || len(e.in.ooo) > 0 || int(e.ack.pending) >= e.cfg.AckEvery*max(e.rcv.mss, 1) {
 		e.ackNow(now)
 		return
 	}

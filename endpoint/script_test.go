@@ -265,7 +265,7 @@ func (s *script) set(kv string) {
 	d, derr := time.ParseDuration(v)
 	on := v == "on"
 	ints := map[string]*int{"rcvbuf": &s.cfg.ReceiveBuffer, "sndbuf": &s.cfg.SendBuffer, "iw": &s.cfg.InitialWindow,
-		"mss": &s.open.MSS, "mtu": &s.open.MTU, "wscale": &s.open.WindowScale, "synretries": &s.cfg.SYNRetries, "synackretries": &s.cfg.SYNACKRetries, "ackevery": &s.cfg.AckEvery, "blackhole": &s.cfg.BlackHole, "r1": &s.cfg.R1, "keepcount": &s.cfg.KeepAlive.Count}
+		"mss": &s.open.MSS, "mtu": &s.open.MTU, "wscale": &s.open.WindowScale, "synretries": &s.cfg.SYNRetries, "synackretries": &s.cfg.SYNACKRetries, "ackevery": &s.cfg.AckEvery, "quickacks": &s.cfg.QuickACKs, "blackhole": &s.cfg.BlackHole, "r1": &s.cfg.R1, "keepcount": &s.cfg.KeepAlive.Count}
 	times := map[string]*time.Duration{"ackdelay": &s.cfg.AckDelay, "holdack": &s.hold.by[HeldACK], "holdlastack": &s.hold.by[HeldLastACK], "holdfin": &s.hold.by[HeldFIN],
 		"holdsynack": &s.hold.by[HeldSYNACK], "msl": &s.cfg.MSL, "r2": &s.cfg.R2, "keepidle": &s.cfg.KeepAlive.Idle, "keepinterval": &s.cfg.KeepAlive.Interval}
 	bools := map[string]*bool{"sack": &s.open.SACK, "ts": &s.open.Timestamps, "nagle": &s.cfg.Nagle, "ipv6": &s.open.IPv6, "ecn": &s.open.ECN}
