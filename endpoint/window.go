@@ -59,6 +59,12 @@ func (e *Endpoint) windowUpdate(now Time) {
 	if told < 2*e.announcedMSS() {
 		step = min(most/2, e.announcedMSS())
 	}
+	if e.counters.OctetsIn < uint64(told/2) {
+		// The peer has not sent half of what it may send: it is in no want of
+		// window, and the next ACK will do. A short exchange is spared a
+		// segment on each leg.
+		return
+	}
 	if gain >= step && told < most/2 {
 		e.ack.update = e.due&dueACK == 0
 		e.tellWindow(now)
