@@ -36,6 +36,7 @@ type subject struct {
 	leg            endpoint.Leg
 	bothLegs       bool // it is about the connection and not about one leg
 	fault          bool // a fault has to do with it
+	verdict        bool // it says that the connection is over
 }
 
 type node func(*subject) bool
@@ -52,6 +53,7 @@ type node func(*subject) bool
 //	leg client|server
 //	conn N                    one connection, by its number
 //	faults                    only what a fault of a rule has to do with
+//	verdicts                  only the end of each connection
 //
 // joined by "and" (which may be left out), "or", "not" and parentheses. An
 // empty text is no filter.
@@ -98,7 +100,7 @@ func (f *Filter) fault(e *splice.FaultEvent) bool {
 }
 
 func (f *Filter) closed(s *splice.Summary) bool {
-	return f == nil || f.root(&subject{conn: s.Conn, client: s.Client, server: s.Server, rule: s.Rule, bothLegs: true, fault: len(s.Fired) > 0})
+	return f == nil || f.root(&subject{conn: s.Conn, client: s.Client, server: s.Server, rule: s.Rule, bothLegs: true, fault: len(s.Fired) > 0, verdict: true})
 }
 
 // word is one word of a filter. A quoted one is never a keyword.
@@ -223,6 +225,8 @@ func (p *parser) primitive(w word) (node, error) {
 	switch {
 	case w.is("faults"):
 		return func(s *subject) bool { return s.fault }, nil
+	case w.is("verdicts"):
+		return func(s *subject) bool { return s.verdict }, nil
 	case w.is("host"):
 		return p.address("host", func(s *subject, in netip.Prefix) bool {
 			return in.Contains(s.client.Addr()) || in.Contains(s.server.Addr())
@@ -247,7 +251,7 @@ func (p *parser) primitive(w word) (node, error) {
 	case w.is("conn"):
 		return p.conn()
 	}
-	return nil, fmt.Errorf("%w: %q is no word of it: there are host, client, server, port, client port, server port, rule, leg, conn, faults, and, or, not",
+	return nil, fmt.Errorf("%w: %q is no word of it: there are host, client, server, port, client port, server port, rule, leg, conn, faults, verdicts, and, or, not",
 		ErrFilter, w.text)
 }
 

@@ -26,6 +26,15 @@ func (e usageError) Unwrap() error { return e.error }
 // saidError ends the program with exitFailed after everything has been said.
 type saidError struct{ error }
 
+// codeError ends the program with a code of its own. What is to be said has
+// been said, unless there is an error inside.
+type codeError struct {
+	code int
+	error
+}
+
+func (e codeError) Unwrap() error { return e.error }
+
 func main() { os.Exit(execute(os.Args[1:], os.Stdout, os.Stderr)) }
 
 // execute runs a command line and returns the exit code.
@@ -37,9 +46,15 @@ func execute(args []string, stdout, stderr io.Writer) int {
 	err := root.Execute()
 	var usage usageError
 	var said saidError
+	var code codeError
 	switch {
 	case err == nil:
 		return exitOK
+	case errors.As(err, &code):
+		if code.error != nil {
+			fmt.Fprintf(stderr, "tcpmitm: %v\n", code.error)
+		}
+		return code.code
 	case errors.As(err, &said):
 		return exitFailed
 	case errors.As(err, &usage):
@@ -61,7 +76,8 @@ func newRoot() *cobra.Command {
 		RunE:              func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(newRun(), newCheck(), newFirewall(), newSS(), newRule(), newTrace(), newCapture(), newVersion())
+	root.AddCommand(newRun(), newCheck(), newFirewall(), newSS(), newRule(), newTrace(), newCapture(), newVersion(),
+		newLab(), newLabEnter(), newLabGateway())
 	return root
 }
 

@@ -23,6 +23,7 @@ const maxSignals = 3
 type runFlags struct {
 	file, level, format string
 	ladder              bool
+	adjust              func(*config.Config) // what somebody else has decided, or nil
 }
 
 func newRun() *cobra.Command {
@@ -48,6 +49,7 @@ func run(f *runFlags, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
+	f.adjusted(conf)
 	// The flags are not the file's: a reload compares with what that said.
 	logged := conf.Log
 	if err := f.apply(&logged); err != nil {
@@ -74,7 +76,13 @@ func run(f *runFlags, stdout, stderr io.Writer) error {
 	defer journal()
 	var reload func() (*config.Config, error)
 	if f.file != "" {
-		reload = func() (*config.Config, error) { return config.Load(f.file) }
+		reload = func() (*config.Config, error) {
+			conf, err := config.Load(f.file)
+			if err == nil {
+				f.adjusted(conf)
+			}
+			return conf, err
+		}
 	}
 	g, err := start(conf, reload, log, tracer)
 	if err != nil {
@@ -89,6 +97,12 @@ func run(f *runFlags, stdout, stderr io.Writer) error {
 	}
 	log.Info("stopped")
 	return err
+}
+
+func (f *runFlags) adjusted(c *config.Config) {
+	if f.adjust != nil {
+		f.adjust(c)
+	}
 }
 
 // apply lets the flags have their way with the configuration.

@@ -44,8 +44,8 @@ func newTrace() *cobra.Command {
 			"Ctrl-C. Any number of lines may be lost if they come faster than they can be\n" +
 			"written; the gateway never waits, and the loss is said.\n\n" +
 			"The filter chooses by host ADDRESS[/LENGTH], client ..., server ..., port N[-M],\n" +
-			"client port ..., server port ..., rule NAME, leg client|server, conn N, and faults,\n" +
-			"joined by and, or, not and parentheses.",
+			"client port ..., server port ..., rule NAME, leg client|server, conn N, faults, and\n" +
+			"verdicts, joined by and, or, not and parentheses.",
 		Example: "  tcpmitm trace port 80 and client 10.1.0.0/16\n" +
 			"  tcpmitm trace --json faults\n" +
 			"  tcpmitm trace --svg ladder.svg rule \"late goodbye\"",

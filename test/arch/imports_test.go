@@ -29,6 +29,7 @@ var allowed = map[string][]string{
 	"capture":     {"endpoint", "rules", "splice", "trace"},
 	"control":     {"capture", "config", "endpoint", "rules", "splice", "trace"},
 	"journal":     {"trace"},
+	"labnet":      {},
 	"cmd/tcpmitm": {"*"},
 }
 
