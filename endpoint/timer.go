@@ -107,7 +107,7 @@ func (e *Endpoint) armSendTimer(now Time) {
 // unsent tells that octets or a FIN wait to be sent for the first time.
 func (e *Endpoint) unsent() bool {
 	return e.synchronized() &&
-		(e.snd.nxt.Before(e.out.end) || e.fin.wanted && !e.fin.sent && !e.holds(HeldFIN))
+		(e.snd.nxt.Before(e.out.end) || e.fin.wanted && !e.fin.sent && !e.fin.withheld && !e.holds(HeldFIN))
 }
 
 // blocked tells that the peer's window is what we wait for: nothing of what

@@ -270,7 +270,7 @@ func (e *Endpoint) sendable(unsent, room, budget int) int {
 
 // finMayGo tells whether the FIN may leave.
 func (e *Endpoint) finMayGo(now Time) bool {
-	return e.fin.wanted && !e.fin.sent && e.decideFIN(now)
+	return e.fin.wanted && !e.fin.sent && !e.fin.withheld && e.decideFIN(now)
 }
 
 // emit sends n new octets and perhaps the FIN.

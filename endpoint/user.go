@@ -2,8 +2,9 @@ package endpoint
 
 // finState is what becomes of our FIN.
 type finState struct {
-	wanted bool // the user has closed
-	sent   bool
+	wanted   bool // the user has closed
+	sent     bool
+	withheld bool // ABORT will take its place
 }
 
 // WriteSpace is the number of octets that Write may be given: the send buffer
@@ -53,6 +54,14 @@ func (e *Endpoint) CloseWrite(now Time) {
 		e.timer.since = now
 		e.armSendTimer(now)
 	}
+}
+
+// WithholdFIN keeps our FIN back, and tells whether it could: it has not been
+// sent yet. What was written is delivered, and then the user aborts the
+// connection, though it may have closed it before.
+func (e *Endpoint) WithholdFIN() bool {
+	e.fin.withheld = !e.fin.sent
+	return e.fin.withheld
 }
 
 // Close is CloseWrite by a user who will not read any more: unread octets, or

@@ -37,6 +37,31 @@ func (s *Shard) abort(now endpoint.Time, f *flow, l endpoint.Leg) {
 	s.markDirty(f)
 }
 
+// bereave ends a leg the other one of which has been reset or has fallen
+// silent: by a RST, for what this peer has sent may never have arrived. If
+// the other peer had closed before, its stream is complete, and this one gets
+// all of it first. What this one still sends meanwhile is taken and thrown
+// away, or a peer that writes before it reads would never come to read.
+func (s *Shard) bereave(now endpoint.Time, f *flow, l endpoint.Leg) {
+	leg, other := &f.legs[l], &f.legs[l.Other()]
+	if f.phase != relaying || !other.peerClosed || leg.ep == nil || leg.done() || !leg.ep.WithholdFIN() {
+		s.abort(now, f, l)
+		return
+	}
+	leg.doomed = true
+	f.ended(l)
+	s.markDirty(f)
+}
+
+// endDoomed resets a peer that has got all of a stream whose sender is gone.
+func (s *Shard) endDoomed(now endpoint.Time, f *flow) {
+	for l := range f.legs {
+		if leg := &f.legs[l]; leg.doomed && leg.finPassed && leg.delivered() == leg.written {
+			s.abort(now, f, endpoint.Leg(l))
+		}
+	}
+}
+
 // ownTimeout carries out the flow's own deadline.
 func (s *Shard) ownTimeout(now endpoint.Time, f *flow) {
 	switch {

@@ -90,6 +90,7 @@ type leg struct {
 	finPassed  bool // CloseWrite was called: the other peer's FIN is passed on
 	vanished   bool // by a fault: it neither sends nor answers
 	cut        bool // our FIN went before the other peer's: what that one sends is thrown away
+	doomed     bool // the other peer is gone, having closed: this one gets the rest, and then a RST
 	aborted    bool // ended by a RST: late segments of the peer get another
 
 	came   came      // the moments behind it; only where the rule asks for them

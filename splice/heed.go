@@ -13,6 +13,7 @@ func (s *Shard) settle(now endpoint.Time, f *flow) {
 	}
 	if f.phase == relaying {
 		s.relay(now, f)
+		s.endDoomed(now, f)
 		s.heed(now, f)
 	}
 	for l := range f.legs {
@@ -80,7 +81,7 @@ func (s *Shard) heedLeg(now endpoint.Time, f *flow, l endpoint.Leg, ev endpoint.
 	case ev.Has(endpoint.EventReset):
 		f.closed(l.String(), ByReset)
 		f.ended(l)
-		s.abort(now, f, l.Other())
+		s.bereave(now, f, l.Other())
 	case ev.Has(endpoint.EventTimeout):
 		// The peer answers no more. While the server was dialled for a
 		// client that waits, its silence is passed on as silence; whoever is
@@ -88,7 +89,7 @@ func (s *Shard) heedLeg(now endpoint.Time, f *flow, l endpoint.Leg, ev endpoint.
 		f.closed(l.String(), ByTimeout)
 		f.ended(l)
 		f.syn = nil
-		s.abort(now, f, l.Other())
+		s.bereave(now, f, l.Other())
 	case f.acts != nil && f.acts.adrift:
 		// A fault has ended this leg, and this leg alone.
 	case ev.Has(endpoint.EventClosed) && !(leg.peerClosed && leg.finPassed):

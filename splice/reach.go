@@ -51,7 +51,7 @@ func (l *leg) arrivedAt(sent bool) came {
 	if l.record.firstByte != 0 {
 		c |= bitOf(rules.FirstByte)
 	}
-	if st > endpoint.Established || l.record.finIn != 0 {
+	if l.record.finOut != 0 || l.record.finIn != 0 {
 		c |= bitOf(rules.Closing)
 	}
 	if st == endpoint.FinWait2 || st == endpoint.CloseWait && sent {

@@ -6,7 +6,7 @@ import "tcpmitm/endpoint"
 func (s *Shard) relay(now endpoint.Time, f *flow) {
 	for i := range f.legs {
 		l := endpoint.Leg(i)
-		if f.legs[l.Other()].cut {
+		if f.legs[l.Other()].cut || f.legs[l].doomed {
 			s.discard(now, f, l)
 		} else if p := s.pipelineTo(f, l.Other()); p != nil {
 			s.carryThrough(now, f, l, p)
@@ -17,7 +17,7 @@ func (s *Shard) relay(now endpoint.Time, f *flow) {
 }
 
 // discard throws away what a peer sends for another to whom the rule has sent
-// our FIN already.
+// our FIN already, or who is gone.
 func (s *Shard) discard(now endpoint.Time, f *flow, l endpoint.Leg) {
 	from := &f.legs[l]
 	if from.ep == nil {

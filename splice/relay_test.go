@@ -297,3 +297,56 @@ func TestAResetAfterEverythingIsNoAbort(t *testing.T) {
 		t.Errorf("reported %d octets to the server", s.ToServer)
 	}
 }
+
+// A server that has said all, and its FIN, resets the connection because it
+// cannot take what the client still says: the client gets the whole answer
+// first.
+func TestAResetAfterTheWholeStreamWaitsForIt(t *testing.T) {
+	p := newPlaybook(t, Options{})
+	p.play(`
+		client > S 0:0(0) win 1000 <mss 1000>
+		server < S 0:0(0)
+		server > S. 0:0(0) ack 1 <mss 1000>
+		server < . 1:1(0) ack 1
+		client < S. 0:0(0) ack 1
+		client > . 1:1(0) ack 1 win 1000
+		client > P. 1:101(100) ack 1 win 1000
+		server < P. 1:101(100) ack 1
+		+0.05
+		client < . 1:1(0) ack 101
+		server > P. 1:1001(1000) ack 1
+		client < P. 1:1001(1000) ack 101
+		server > FP. 1001:2501(1500) ack 1
+		server < . 101:101(0) ack 2502
+		quiet
+		server > R 2502:2502(0)
+		quiet
+		# what the client says now is taken, and reaches nobody
+		client > P. 101:201(100) ack 1001 win 1000
+		client < P. 1001:2001(1000) ack 201
+		client > . 201:201(0) ack 2001 win 1000
+		client < P. 2001:2501(500) ack 201
+		quiet
+		client > . 201:201(0) ack 2501 win 1000
+		client < R. 2501:2501(0) ack 201
+	`)
+	s := p.wantOver("server", ByFIN, endpoint.FinWait1, endpoint.CloseWait)
+	if s.ToClient != 2500 {
+		t.Errorf("%d octets to the client", s.ToClient)
+	}
+}
+
+// A FIN that has left is followed by the RST at once.
+func TestAResetAfterTheFINWasPassedOn(t *testing.T) {
+	p := newPlaybook(t, Options{})
+	p.play(handshake + `
+		client > P. 1:101(100) ack 1
+		server < P. 1:101(100) ack 1
+		server > F. 1:1(0) ack 1
+		server < . 101:101(0) ack 2
+		client < F. 1:1(0) ack 101
+		server > R 2:2(0)
+		client < R. 2:2(0) ack 101
+	`)
+	p.wantOver("server", ByFIN, endpoint.FinWait1, endpoint.CloseWait)
+}
