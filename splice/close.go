@@ -49,6 +49,7 @@ func (s *Shard) bereave(now endpoint.Time, f *flow, l endpoint.Leg) {
 		return
 	}
 	leg.doomed = true
+	f.dropPipeline(l.Other())
 	f.ended(l)
 	s.markDirty(f)
 }

@@ -21,7 +21,9 @@ import (
 // The first MAC alone tells that an ACK answers a cookie of ours although its
 // sequence number is not the one that follows the SYN: the client's segments
 // were reordered. Such a one is dropped, for without a flow it would go on to
-// the server, which would reset the client.
+// the server, which would reset the client. It is, if the client was sent a
+// cookie at all (cookieclients.go): for anybody else's connection, of which we
+// know nothing, that number may by chance be its ACK for a long time.
 //
 // What else the client offered travels in the low bits of our timestamp, if
 // the client uses timestamps; if not, there is neither window scaling nor
@@ -47,8 +49,9 @@ var cookieMSS = [1 << (32 - cookieBits)]uint16{216, defaultMSS4, defaultMSS6, 13
 
 // cookieJar makes and checks cookies.
 type cookieJar struct {
-	block cipher.Block
-	until endpoint.Time // cookies of ours may be acknowledged until then
+	block   cipher.Block
+	until   endpoint.Time // cookies of ours may be acknowledged until then
+	clients cookieClients
 }
 
 func (j *cookieJar) init(secret [32]byte) {
@@ -162,6 +165,7 @@ func (s *Shard) sendCookie(now endpoint.Time, p *endpoint.Packet, key endpoint.T
 		o.TSEcr = p.Options.TSVal
 	}
 	s.cookies.until = now.Add(2 * cookiePeriod)
+	s.cookies.remember(now, &key)
 	s.counters.CookiesSent++
 	s.emit(endpoint.Client, &out, Header{DSCP: p.DSCP}, &s.reply)
 }
@@ -181,13 +185,17 @@ func cookieTSVal(now endpoint.Time, offset, bits uint32) uint32 {
 // tells whether p did so.
 func (s *Shard) openFromCookie(now endpoint.Time, p *endpoint.Packet) bool {
 	const mask = endpoint.SYN | endpoint.ACK | endpoint.RST
-	if now > s.cookies.until || p.Flags&mask != endpoint.ACK {
+	if now > s.cookies.until {
+		s.cookies.forgetClients()
+		return false
+	}
+	if p.Flags&mask != endpoint.ACK {
 		return false
 	}
 	iss, irs := p.Ack-1, p.Seq-1
 	mss, ours, valid := s.cookies.check(now, &p.Tuple, irs, iss)
 	if !valid {
-		if ours {
+		if ours = ours && s.cookies.sentTo(&p.Tuple); ours {
 			// The client sends again what it has sent ahead of this.
 			s.drop(endpoint.ReasonBadAck)
 		}

@@ -90,6 +90,40 @@ func TestASegmentAheadOfTheCookiesACKDoesNotReachTheServer(t *testing.T) {
 	}
 }
 
+// The constant ACK of a connection that is not ours may look like a cookie.
+func TestAnACKOfSomebodyElsesIsNotHeldForACookie(t *testing.T) {
+	p := newPlaybook(t, Options{Cookies: CookiesAlways})
+	p.play(`
+		client > S 0:0(0) <mss 1400>
+		client < S. 0:0(0) ack 1
+	`)
+	p.clientA = addrPort("10.1.0.1:40001")
+	key := p.tuple(endpoint.Client)
+	// The place of the right cookie, and no proof.
+	cookie := p.shard.cookies.make(p.dev.now, &key, 1, 0) ^ 1
+	pkt := &endpoint.Packet{Tuple: key, Hook: endpoint.Early}
+	pkt.Segment = endpoint.Segment{Seq: 2, Ack: cookie + 1, Flags: endpoint.ACK, Window: 65535}
+	for range 3 {
+		p.handle(pkt)
+		if v := p.dev.verdicts[len(p.dev.verdicts)-1]; v != endpoint.Accept {
+			t.Fatalf("verdict %v about a segment of a connection that was sent no cookie", v)
+		}
+	}
+	p.clientA = addrPort("10.1.0.1:40000")
+	key = p.tuple(endpoint.Client)
+	for _, wait := range []string{"+1", "+64", "+62"} {
+		p.play(wait)
+		if !p.shard.cookies.sentTo(&key) {
+			t.Errorf("the client is forgotten while its cookie is good, after another %s s", wait)
+		}
+	}
+	p.play("+2")
+	p.handle(pkt)
+	if p.shard.cookies.clients.young != nil {
+		t.Error("the memory is kept although no cookie is good any more")
+	}
+}
+
 func TestCookiesFromTheHalfOpenLimitOn(t *testing.T) {
 	p := newPlaybook(t, Options{Budget: &Budget{HalfOpen: 1}})
 	p.play(`
