@@ -47,7 +47,7 @@ func (e *Endpoint) handleACK(now Time, s *Segment) Reason {
 		}
 		e.timer.probed = false
 	}
-	info.ece = e.ecnEchoed(now, s)
+	info.ece = e.ecnEchoed(now, s, outstanding)
 	e.judgePathProbe(now)
 	e.detectLoss(now, s, &info)
 	if advanced {

@@ -57,18 +57,23 @@ func (e *Endpoint) ecnArrived(now Time, s *Segment) {
 
 // ecnEchoed reacts to an ACK with ECE, at most once for a window of data
 // (RFC 3168, 6.1.2), and tells whether the ACK bears one: then cwnd does not
-// grow.
-func (e *Endpoint) ecnEchoed(now Time, s *Segment) bool {
+// grow. outstanding is what was before the ACK: the last one of a flight
+// counts, too, and the peer goes on until it is told that we have reduced.
+func (e *Endpoint) ecnEchoed(now Time, s *Segment, outstanding int) bool {
 	if !e.ecn.on || !s.Flags.Has(ECE) || s.Flags.Has(SYN) {
 		return false
 	}
-	if !e.snd.una.After(e.ecn.point) || e.inflight.empty() && !e.unsent() {
+	if !e.snd.una.After(e.ecn.point) || outstanding == 0 {
 		return true
 	}
 	e.ecn.point, e.ecn.cwr = e.snd.nxt, true
 	if !e.recovery.active && !e.recovery.timeout {
 		// In recovery the window has been reduced already.
-		e.cong.onLoss(now, e.snd.una.To(e.snd.nxt))
+		flight := e.snd.una.To(e.snd.nxt)
+		if flight == 0 {
+			flight = outstanding
+		}
+		e.cong.onLoss(now, flight)
 		e.cong.cwnd = min(e.cong.cwnd, max(e.cong.ssthresh, e.snd.mss))
 	}
 	return true
