@@ -216,7 +216,9 @@ func (d *decoder) decodeTCP(l4 *transport, verify bool, p *endpoint.Packet) (end
 	}
 	src, dst, why := endpoint.ParseSegment(l4.b, &p.Segment)
 	if why != endpoint.ReasonNone {
-		return why, endpoint.Accept
+		// No TCP takes it. It must not go on: if the connection is ours, what
+		// one peer sends has no business on the other leg.
+		return why, endpoint.Take
 	}
 	p.SrcPort, p.DstPort = src, dst
 	p.ECN = l4.ecn

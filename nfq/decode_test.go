@@ -121,9 +121,6 @@ func TestDecodeOddPacketsGoOn(t *testing.T) {
 		"first fragment":        {v4(func(b []byte) { b[6] = 0x20 }), endpoint.ReasonFragment},
 		"last fragment":         {v4(func(b []byte) { b[7] = 9 }), endpoint.ReasonFragment},
 		"UDP":                   {v4(func(b []byte) { b[9] = 17 }), endpoint.ReasonBadIPHeader},
-		"TCP header of 16":      {v4(func(b []byte) { b[32] = 0x40 }), endpoint.ReasonBadHeaderLength},
-		"TCP header beyond end": {v4(func(b []byte) { b[32] = 0x60 }), endpoint.ReasonBadHeaderLength},
-		"half a TCP header":     {v4(func(b []byte) { b[3] = 30 })[:30], endpoint.ReasonShortHeader},
 		"from nowhere":          {v4(func(b []byte) { copy(b[12:], []byte{0, 0, 0, 0}) }), endpoint.ReasonBadAddress},
 		"from broadcast":        {v4(func(b []byte) { copy(b[12:], []byte{255, 255, 255, 255}) }), endpoint.ReasonBadAddress},
 		"from multicast":        {v4(func(b []byte) { b[12] = 224 }), endpoint.ReasonBadAddress},
@@ -144,6 +141,17 @@ func TestDecodeOddPacketsGoOn(t *testing.T) {
 	d := decoder{local: true}
 	b := v4(func(b []byte) { b[12] = 127 })
 	wantDecode(t, "loopback in local mode", &d, b, len(b), false, endpoint.ReasonNone, 0)
+}
+
+// TestDecodeBrokenTCPHeaders wants headers that no TCP takes to end here.
+func TestDecodeBrokenTCPHeaders(t *testing.T) {
+	whole := func() []byte { return syntheticPacket(t, "10.0.0.1", "192.0.2.9", 1, 2, nil, 1, 2, 3) }
+	sixteen, beyond, half := whole(), whole(), whole()[:30]
+	sixteen[32], beyond[32], half[3] = 0x40, 0x60, 30
+	var d decoder
+	wantDecode(t, "TCP header of 16", &d, sixteen, len(sixteen), false, endpoint.ReasonBadHeaderLength, endpoint.Take)
+	wantDecode(t, "TCP header beyond the end", &d, beyond, len(beyond), false, endpoint.ReasonBadHeaderLength, endpoint.Take)
+	wantDecode(t, "half a TCP header", &d, half, len(half), false, endpoint.ReasonShortHeader, endpoint.Take)
 }
 
 func TestDecodeIPv6ExtensionHeaders(t *testing.T) {
