@@ -146,28 +146,6 @@ var handshakePlays = []play{
 		s> S. 0 ack 1 <mss 1000>
 		s< . 1 ack 1
 		c< S. 0 ack 1`},
-	{name: "simultaneous open, as in figure 8", steps: `
-		c> S 0 <mss 1000>
-		s< S 0
-		s> S 0 <mss 1000>
-		s< S. 0 ack 1 again
-		s> S. 0 ack 1 <mss 1000>
-		c< S. 0 ack 1
-		c> . 1 ack 1
-		c> P. 1:11 ack 1
-		s< P. 1:11 ack 1
-		s> P. 1:11 ack 11
-		c< P. 1:11 ack 11`},
-	{name: "simultaneous open, ended by an ACK", steps: `
-		c> S 0 <mss 1000,sackOK,ts,ws 7>
-		s< S 0
-		s> S 0 <mss 1000,ts,ws 7>
-		s< S. 0 ack 1 again <mss 1000,ts,ws *>
-		s> . 1 ack 1
-		c< S. 0 ack 1 <mss 1000,ts,ws *>
-		c> . 1 ack 1
-		c> P. 1:11 ack 1
-		s< P. 1:11 ack 1`},
 	{name: "RST in SYN-RECEIVED ends both legs", steps: `
 		c> S 0 <mss 1000>
 		s< S 0
@@ -440,6 +418,33 @@ var handshakePlays = []play{
 		wait 30ms
 		s> P. 2001:3001 ack 1
 		c< P. 2001:3001 tos 2`},
+}
+
+// simultaneousPlays are RFC 9293, 3.5, figure 8 (MUST-10): the server calls the
+// client while we call the server.
+var simultaneousPlays = []play{
+	{name: "simultaneous open, as in figure 8", steps: `
+		c> S 0 <mss 1000>
+		s< S 0
+		s> S 0 <mss 1000>
+		s< S. 0 ack 1 again
+		s> S. 0 ack 1 <mss 1000>
+		c< S. 0 ack 1
+		c> . 1 ack 1
+		c> P. 1:11 ack 1
+		s< P. 1:11 ack 1
+		s> P. 1:11 ack 11
+		c< P. 1:11 ack 11`},
+	{name: "simultaneous open, ended by an ACK", steps: `
+		c> S 0 <mss 1000,sackOK,ts,ws 7>
+		s< S 0
+		s> S 0 <mss 1000,ts,ws 7>
+		s< S. 0 ack 1 again <mss 1000,ts,ws *>
+		s> . 1 ack 1
+		c< S. 0 ack 1 <mss 1000,ts,ws *>
+		c> . 1 ack 1
+		c> P. 1:11 ack 1
+		s< P. 1:11 ack 1`},
 }
 
 // optionPlays are all combinations of options that a client can offer with all
