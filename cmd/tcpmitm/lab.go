@@ -26,7 +26,7 @@ const (
 
 type labFlags struct {
 	file, level, server  string
-	svg, ladder          string
+	svg, ladder, capture string
 	trace, noTrace       bool
 	quiet, shell, noWire bool
 	mtu                  int
@@ -69,6 +69,7 @@ func newLab() *cobra.Command {
 	c.Flags().BoolVar(&f.noTrace, "no-trace", false, "draw no ladder")
 	c.Flags().StringVar(&f.ladder, "trace-to", "", "draw the ladder into this file, or on this other terminal")
 	c.Flags().StringVar(&f.svg, "svg", "", "write the first connection as a picture into this file")
+	c.Flags().StringVar(&f.capture, "capture", "", "write the packets of both legs into this pcapng file, as tcpmitm capture does")
 	c.Flags().BoolVarP(&f.quiet, "quiet", "q", false, "say nothing of connections at the end")
 	c.Flags().DurationVar(&f.linger, "linger", defaultLinger, "when the command has ended, wait at most so long for its connections to end")
 	c.Flags().IntVar(&f.mtu, "mtu", 0, fmt.Sprintf("MTU of the links, %d to %d; IPv6 needs %d (default 1500)", labnet.LeastMTU, labnet.MostMTU, labnet.LeastMTU6))
@@ -92,6 +93,8 @@ func (f *labFlags) check(args []string) error {
 		return usageError{errors.New("--trace and --no-trace contradict each other: leave one of them out")}
 	case f.ladder != "" && (f.trace || f.noTrace):
 		return usageError{errors.New("--trace-to says where the ladder goes: leave --trace and --no-trace out")}
+	case f.capture == toStdout:
+		return usageError{errors.New("--capture wants a file: standard output is the command's")}
 	case f.linger < 0:
 		return usageError{errors.New("--linger must not be negative")}
 	}

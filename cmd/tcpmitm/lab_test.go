@@ -35,6 +35,7 @@ func TestLabCommandLine(t *testing.T) {
 		{"--shell -- true", exitUsage, "leave one of them out"},
 		{"--trace --no-trace -- true", exitUsage, "contradict"},
 		{"--trace --trace-to x -- true", exitUsage, "leave --trace and --no-trace out"},
+		{"--capture - -- true", exitUsage, "wants a file"},
 		{"--linger -1s -- true", exitUsage, "--linger must not be negative"},
 		{"--mtu 575 -- true", exitUsage, "from 576 to 65535"},
 		{"--mtu 65536 -- true", exitUsage, "from 576 to 65535"},

@@ -43,6 +43,7 @@ type labRun struct {
 	server  *labChild // of the user's own, or nil
 	gateway *labChild
 	view    *labView
+	capture *labCapture
 }
 
 // runLab makes a lab, runs the command, and removes the lab.
@@ -296,12 +297,13 @@ func (r *labRun) finish() {
 		fmt.Fprintf(r.stderr, "tcpmitm: %d connections have not ended within %v; --linger waits longer\n", left, r.flags.linger)
 	}
 	r.stopGateway()
+	r.capture.end()
 	r.view.end()
 }
 
 // lingered waits until connections have ended, and returns how many have not.
 func (r *labRun) lingered() int {
-	if r.view == nil {
+	if r.view == nil && r.capture == nil {
 		return 0 // nobody looks
 	}
 	over := time.After(r.flags.linger)
@@ -339,6 +341,7 @@ func (r *labRun) stopGateway() {
 // down removes everything.
 func (r *labRun) down() error {
 	r.stopGateway()
+	r.capture.end()
 	r.view.close()
 	var errs []error
 	if r.builtin != nil {
@@ -349,6 +352,9 @@ func (r *labRun) down() error {
 
 // attach lets the gateway tell us what happens, before anything does.
 func (r *labRun) attach() (err error) {
+	if r.capture, err = newLabCapture(r); err != nil {
+		return err
+	}
 	r.view, err = newLabView(r)
 	return err
 }

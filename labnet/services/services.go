@@ -122,9 +122,7 @@ func (s *Server) Close() error {
 	var errs []error
 	close(s.quit)
 	for _, l := range s.listeners {
-		if err := l.Close(); !errors.Is(err, net.ErrClosed) {
-			errs = append(errs, err)
-		}
+		errs = append(errs, closed(l))
 	}
 	s.mu.Lock()
 	open := s.open
@@ -134,14 +132,14 @@ func (s *Server) Close() error {
 		errs = append(errs, closed(c))
 	}
 	if s.web != nil {
-		errs = append(errs, s.web.Close())
+		errs = append(errs, closed(s.web))
 	}
 	s.running.Wait()
 	return errors.Join(errs...)
 }
 
-// closed closes a connection that may have ended meanwhile.
-func closed(c net.Conn) error {
+// closed closes what may have been closed meanwhile.
+func closed(c io.Closer) error {
 	if err := c.Close(); !errors.Is(err, net.ErrClosed) {
 		return err
 	}
