@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
+	"strconv"
 	"syscall"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -62,6 +63,7 @@ var (
 	descSendErrors  = desc("send_errors_total", "Segments that could not be given to the kernel.")
 	descForeign     = desc("foreign_packets_total", "Packets that came to another shard than their connection's.")
 	descRule        = desc("rule_connections_total", "Connections by rule: reached (addresses and ports matched) and taken (the rule decided).", "rule", "action", "event")
+	descFired       = desc("rule_fired_total", "How often each fault and each stream policy of a rule has acted; number is its place in the rule, from 1.", "rule", "kind", "number", "what")
 	descTraceLost   = desc("trace_lost_total", "What the trace could not show, by kind: segments or ends.", "kind")
 )
 
@@ -114,6 +116,17 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	for _, r := range n.Rules {
 		count(descRule, r.Reached, r.Name, r.Action, "reached")
 		count(descRule, r.Taken, r.Name, r.Action, "taken")
+	}
+	if c.source.Rules != nil {
+		for _, r := range c.source.Rules().Rules() {
+			for _, f := range eachOf(r) {
+				kind := "fault"
+				if f.Stream {
+					kind = "stream"
+				}
+				count(descFired, f.Count, r.Name, kind, strconv.Itoa(f.Index+1), f.Text)
+			}
+		}
 	}
 	count(descTraceLost, n.TraceLost, "segments")
 	count(descTraceLost, n.EndsNotLogged, "ends")

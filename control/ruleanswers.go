@@ -31,6 +31,17 @@ type Rule struct {
 	Reached uint64 `json:"reached"` // connections whose addresses and ports matched
 	Taken   uint64 `json:"taken"`   // of these, decided by the rule
 	Fired   uint64 `json:"fired"`   // how often its faults and policies acted
+	// Each tells the same of each fault, and then of each policy.
+	Each []FaultCount `json:"each"`
+}
+
+// FaultCount is how often a fault, or a stream policy, of a rule has acted,
+// since there is one that says the same.
+type FaultCount struct {
+	Index  int    `json:"index"`  // among the rule's faults, or its policies, from 0
+	Stream bool   `json:"stream"` // it is a policy
+	Text   string `json:"text"`
+	Count  uint64 `json:"count"`
 }
 
 func ruleOf(r *rules.Rule, at time.Duration) Rule {
@@ -38,7 +49,20 @@ func ruleOf(r *rules.Rule, at time.Duration) Rule {
 		Name: r.Name, Action: r.Action.String(), Enabled: r.Enabled(), InForce: r.InForce(at),
 		Changes: r.NextChange(at).Seconds(), Stopped: r.Stopped(), Faults: len(r.Faults), Streams: len(r.Streams),
 		Reached: r.Reached(), Taken: r.Taken(), Fired: r.Fired(),
+		Each: eachOf(r),
 	}
+}
+
+// eachOf tells how often each fault and each policy of a rule has acted.
+func eachOf(r *rules.Rule) []FaultCount {
+	out := make([]FaultCount, 0, len(r.Faults)+len(r.Streams))
+	for i := range r.Faults {
+		out = append(out, FaultCount{Index: i, Text: r.Faults[i].String(), Count: r.FaultFired(i)})
+	}
+	for i := range r.Streams {
+		out = append(out, FaultCount{Index: i, Stream: true, Text: r.Streams[i].String(), Count: r.StreamFired(i)})
+	}
+	return out
 }
 
 // state says for people whether a rule acts.

@@ -220,6 +220,10 @@ func TestRulesOverTheSocket(t *testing.T) {
 	if list, err := c.Rules(ctx); err != nil || len(list.List) != 3 || list.List[0].Faults != 1 {
 		t.Errorf("list: %+v, %v", list, err)
 	}
+	b.inForce.Load().Rules()[0].Fire(0)
+	if list, err := c.Rules(ctx); err != nil || len(list.List[0].Each) != 1 || list.List[0].Each[0].Count != 1 || list.List[0].Each[0].Text == "" {
+		t.Errorf("what each fault has done: %+v, %v", list, err)
+	}
 	if r, err := c.SwitchRule(ctx, "a", false, true); err != nil || r.Enabled || !r.Stopped {
 		t.Errorf("disable: %+v, %v", r, err)
 	}
@@ -244,6 +248,8 @@ func TestRulesOverTheSocket(t *testing.T) {
 		{`{"name": "a", "set": ["seed=-1"]}`, 422, "rule set: seed in rule"},
 		{`{"nmae": "a"}`, 400, "the body is not JSON such as"},
 		{`seed=1`, 400, "the body is not JSON such as"},
+		{`{"name": "a"} {"name": "b"}`, 400, "more than one"},
+		{`{"name": "` + strings.Repeat("x", maxBodyOctets) + `"}`, 413, "more than 65536 octets"},
 	} {
 		status, body := raw(t, path, "POST /v1/rules/set HTTP/1.0\r\nContent-Length: "+strconv.Itoa(len(v.request))+"\r\n\r\n"+v.request)
 		if status != v.status || !strings.Contains(body, v.says) {

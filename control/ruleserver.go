@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 
 	"tcpmitm/config"
@@ -45,10 +46,8 @@ func (s *Source) change(w http.ResponseWriter, r *http.Request, do func(*Ruleboo
 		return
 	}
 	var c RuleChange
-	d := json.NewDecoder(r.Body)
-	d.DisallowUnknownFields()
-	if err := d.Decode(&c); err != nil {
-		fail(w, http.StatusBadRequest, fmt.Errorf(`the body is not JSON such as {"name": "late goodbye", "live": false}: %w`, err))
+	if status, err := readChange(r.Body, &c); err != nil {
+		fail(w, status, err)
 		return
 	}
 	v, err := do(s.Rulebook, &c)
@@ -64,4 +63,22 @@ func (s *Source) change(w http.ResponseWriter, r *http.Request, do func(*Ruleboo
 	default:
 		fail(w, http.StatusConflict, err)
 	}
+}
+
+// readChange reads the body of a question; with an error comes the status of
+// the answer.
+func readChange(body io.Reader, into *RuleChange) (status int, err error) {
+	d := json.NewDecoder(body)
+	d.DisallowUnknownFields()
+	err = d.Decode(into)
+	var long *http.MaxBytesError
+	switch {
+	case errors.As(err, &long):
+		return http.StatusRequestEntityTooLarge, fmt.Errorf("the body has more than %d octets", long.Limit)
+	case err != nil:
+		return http.StatusBadRequest, fmt.Errorf(`the body is not JSON such as {"name": "late goodbye", "live": false}: %w`, err)
+	case d.More():
+		return http.StatusBadRequest, errors.New("the body has more than one change in it: ask once for each")
+	}
+	return http.StatusOK, nil
 }

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"path/filepath"
 	"strings"
+	"tcpmitm/rules"
 	"testing"
 	"time"
 )
@@ -93,7 +94,9 @@ func TestOddRequests(t *testing.T) {
 }
 
 func TestMetrics(t *testing.T) {
-	g := newGateway(t, 2, nil)
+	g := newGateway(t, 2, rules.New([]*rules.Rule{{
+		Name: "r", Match: rules.Match{Probability: 1}, Faults: []rules.Fault{{On: rules.Data, Do: rules.Lose, Which: rules.Which{Nth: 2}}},
+	}}))
 	g.syn(0, "10.1.0.2:4000", "10.2.0.2:80")
 	g.wantCount(t, 1)
 	l, err := ListenMetrics("127.0.0.1:0")
@@ -113,6 +116,7 @@ func TestMetrics(t *testing.T) {
 		`tcpmitm_connections_opened_total 1`, `tcpmitm_connections{phase="half_open"} 1`, `tcpmitm_connections{phase="open"} 0`,
 		`tcpmitm_drops_total{reason="bad-checksum"} 20`, `tcpmitm_bytes_total{leg="server"} 0`,
 		`tcpmitm_segments_total{direction="in",leg="client"} 1`, `tcpmitm_build_info{version="test"} 1`, "go_goroutines",
+		`tcpmitm_rule_fired_total{kind="fault",number="1",rule="r",what="client data drop nth 2"} 0`,
 	} {
 		if !strings.Contains(string(body), want) {
 			t.Errorf("the metrics lack %s:\n%s", want, body)

@@ -155,7 +155,7 @@ func (s *Stage) rewrite(now endpoint.Time, t *trip, i int, host Host) {
 
 // fired tells the host, and the rule, that a fault acts.
 func (s *Stage) fired(now endpoint.Time, f *fault, t *trip, by time.Duration, n int, host Host) {
-	s.p.rule.Fire()
+	s.p.rule.Fire(f.index)
 	e := &s.w.event
 	*e = Event{Fault: f.Fault, Index: f.index, Text: f.text, Leg: t.leg, Out: t.out, By: by, N: n, Seg: t.seg}
 	host.Fired(now, e)

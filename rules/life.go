@@ -17,6 +17,7 @@ type life struct {
 func (r *Rule) begin() {
 	if r.life == nil {
 		r.life, r.version = &life{}, 1
+		r.countEach(nil)
 	}
 }
 
@@ -45,11 +46,60 @@ func (r *Rule) Fired() uint64 {
 	return r.fired.Load()
 }
 
-// Fire counts a fault that acts.
-func (r *Rule) Fire() {
+// Fire counts that fault i of the rule acts.
+func (r *Rule) Fire(i int) { r.fire(i) }
+
+// FireStream counts that stream policy i of the rule acts.
+func (r *Rule) FireStream(i int) { r.fire(len(r.Faults) + i) }
+
+func (r *Rule) fire(i int) {
 	if r.life != nil {
 		r.fired.Add(1)
+		r.each[i].Add(1)
 	}
+}
+
+// FaultFired is how often fault i has acted, since there is a fault that says
+// the same in a rule of this name.
+func (r *Rule) FaultFired(i int) uint64 { return r.firedOf(i) }
+
+// StreamFired is FaultFired for stream policy i.
+func (r *Rule) StreamFired(i int) uint64 { return r.firedOf(len(r.Faults) + i) }
+
+func (r *Rule) firedOf(i int) uint64 {
+	if r.life == nil {
+		return 0
+	}
+	return r.each[i].Load()
+}
+
+// countEach gives each fault and each policy a counter: that of the one of the
+// old rule that says the same, if there is one.
+func (r *Rule) countEach(old *Rule) {
+	r.each = make([]*atomic.Uint64, len(r.Faults)+len(r.Streams))
+	kept := map[string][]*atomic.Uint64{}
+	if old != nil {
+		for i, n := range old.each {
+			text := old.textOf(i)
+			kept[text] = append(kept[text], n)
+		}
+	}
+	for i := range r.each {
+		text := r.textOf(i)
+		if list := kept[text]; len(list) > 0 {
+			r.each[i], kept[text] = list[0], list[1:]
+		} else {
+			r.each[i] = new(atomic.Uint64)
+		}
+	}
+}
+
+// textOf is what a fault, or a policy behind the faults, says.
+func (r *Rule) textOf(i int) string {
+	if i < len(r.Faults) {
+		return "fault: " + r.Faults[i].String()
+	}
+	return "stream: " + r.Streams[i-len(r.Faults)].String()
 }
 
 // Try counts a SYN that meets the rule's faults on SYNs, and says which it is,
@@ -93,6 +143,7 @@ func (r *Rule) Resume() {
 func (r *Rule) Succeed(old *Rule) {
 	old.begin()
 	r.life, r.version = old.life, old.version+1
+	r.countEach(old)
 }
 
 // Copy returns a rule that says the same and lives a life of its own.

@@ -8,13 +8,13 @@ import (
 // A rule goes on with the counters of the one it succeeds.
 func TestSucceed(t *testing.T) {
 	c := conn("1.1.1.1:1", "2.2.2.2:2")
-	old := New([]*Rule{always("a", Match{}), always("gone", Match{})})
+	old := New([]*Rule{faulty("a", Lose), always("gone", Match{})})
 	for range 3 {
 		old.First(c)
 	}
 	a := old.Rules()[0]
-	a.Fire()
-	next := New([]*Rule{always("a", Match{}), always("new", Match{})})
+	a.Fire(0)
+	next := New([]*Rule{faulty("a", Duplicate, Lose), always("new", Match{})})
 	next.Succeed(old)
 	r, ordinal := next.First(c)
 	if r.Name != "a" || ordinal != 4 || r.Reached() != 4 || r.Taken() != 4 || r.Fired() != 1 || a.Taken() != 4 {
@@ -65,7 +65,7 @@ func TestStop(t *testing.T) {
 // Rules that were never in a set can be asked.
 func TestUnborn(t *testing.T) {
 	r := &Rule{}
-	r.Fire()
+	r.Fire(0)
 	if r.Reached()+r.Taken()+r.Fired() != 0 || r.Stopped() || !r.Enabled() {
 		t.Error("a rule without a set is odd")
 	}
@@ -114,5 +114,43 @@ func TestCopy(t *testing.T) {
 	}
 	if r.Copy().Enabled() {
 		t.Error("the copy is enabled")
+	}
+}
+
+// faulty is a rule whose faults do some things to data.
+func faulty(name string, what ...Do) *Rule {
+	r := always(name, Match{})
+	for _, do := range what {
+		r.Faults = append(r.Faults, Fault{On: Data, Do: do})
+	}
+	return r
+}
+
+// A fault that says the same goes on counting, wherever it stands now.
+func TestEachFaultCounts(t *testing.T) {
+	old := faulty("a", Lose, Lose, Corrupt)
+	old.Streams = []Policy{{Do: Discard}, {Do: Limit}}
+	New([]*Rule{old})
+	for i, n := range []int{1, 2, 4} {
+		for range n {
+			old.Fire(i)
+		}
+	}
+	old.FireStream(1)
+	next := faulty("a", Corrupt, Duplicate, Lose, Lose, Lose)
+	next.Streams = []Policy{{Do: Limit}}
+	next.Succeed(old)
+	for i, want := range []uint64{4, 0, 1, 2, 0} {
+		if n := next.FaultFired(i); n != want {
+			t.Errorf("fault %d has acted %d times, want %d", i, n, want)
+		}
+	}
+	// What the old version still does is counted in both.
+	old.Fire(2)
+	if n := next.FaultFired(0); n != 5 || next.StreamFired(0) != 1 || next.Fired() != 9 {
+		t.Errorf("%d times, the policy %d, all %d", n, next.StreamFired(0), next.Fired())
+	}
+	if (&Rule{Faults: old.Faults}).FaultFired(0) != 0 {
+		t.Error("a rule without a set has counters")
 	}
 }

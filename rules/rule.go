@@ -68,7 +68,8 @@ type Rule struct {
 	SimultaneousOpen  bool
 
 	*life
-	version  uint64 // within the life, from 1
+	version  uint64           // within the life, from 1
+	each     []*atomic.Uint64 // how often each fault, and then each policy, has acted
 	disabled atomic.Bool
 }
 

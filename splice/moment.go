@@ -228,7 +228,7 @@ func (s *Shard) actTimeout(now endpoint.Time, f *flow) {
 
 // fired tells of a fault that acts, but for those on the wire.
 func (s *Shard) fired(now endpoint.Time, f *flow, i int, by time.Duration, n int) {
-	f.by.Fire()
+	f.by.Fire(i)
 	s.counters.Faults++
 	flt := &f.by.Faults[i]
 	leg := &f.legs[flt.Leg]

@@ -45,7 +45,7 @@ func (s *Shard) faultSYN(now endpoint.Time, p *endpoint.Packet, key endpoint.Tup
 // firedOnSYN tells of a fault that has answered a SYN, or ignored it. conn is
 // 0 for one that was ignored: it may still become a connection.
 func (s *Shard) firedOnSYN(now endpoint.Time, p *endpoint.Packet, key endpoint.Tuple, m *moments, i int, conn uint64) {
-	m.rule.Fire()
+	m.rule.Fire(i)
 	s.counters.Faults++
 	if s.opt.Observer == nil {
 		return

@@ -211,7 +211,7 @@ func (f *flow) dropPipelines() {
 // reportPolicy tells the observer what a policy has done.
 func (s *Shard) reportPolicy(now endpoint.Time, f *flow, l endpoint.Leg, act stream.Act) {
 	policy := &f.by.Streams[act.Policy]
-	f.by.Fire()
+	f.by.FireStream(act.Policy)
 	s.report(f, &FaultEvent{
 		At:       now,
 		Conn:     f.id,

@@ -76,7 +76,8 @@ func newRuleList() *cobra.Command {
 			"STATE is on or off; with a timeline also for how long, or when; stopped means that\n" +
 			"the rule's faults have been ended on open connections. REACHED counts the\n" +
 			"connections whose addresses and ports matched, TAKEN those that the rule decided,\n" +
-			"FAULTS and STREAM what stands in the rule, and FIRED how often anything of it acted.",
+			"FAULTS and STREAM what stands in the rule, and FIRED how often anything of it acted;\n" +
+			"--json says so of each fault.",
 		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			client, err := f.client(c)
