@@ -26,6 +26,7 @@ type Connection struct {
 	Over     bool           `json:"over"`            // nothing is left of it but TIME-WAIT
 	ToServer uint64         `json:"bytes_to_server"` // that the server has acknowledged
 	ToClient uint64         `json:"bytes_to_client"` // that the client has acknowledged
+	Fired    uint64         `json:"fired"`           // how often faults and policies of the rule have acted
 
 	ClientLeg Leg `json:"client_leg"`
 	ServerLeg Leg `json:"server_leg"`
@@ -63,7 +64,7 @@ func infoOf(l *splice.LegStatus) Info {
 func connectionOf(c *splice.Connection) Connection {
 	return Connection{
 		Conn: c.Conn, Client: c.Client, Server: c.Server, Target: c.Target, Rule: c.Rule,
-		Age: c.Age.Seconds(), Over: c.Lingering,
+		Age: c.Age.Seconds(), Over: c.Lingering, Fired: c.Fired,
 		ToServer: c.Legs[endpoint.Server].Delivered, ToClient: c.Legs[endpoint.Client].Delivered,
 		ClientLeg: legOf(&c.Legs[endpoint.Client]), ServerLeg: legOf(&c.Legs[endpoint.Server]),
 	}

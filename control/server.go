@@ -55,9 +55,10 @@ func Serve(l net.Listener, source *Source) *Server {
 	quit := make(chan struct{})
 	mux.HandleFunc("GET /v1/events", func(w http.ResponseWriter, r *http.Request) { source.serveEvents(w, r, quit) })
 	mux.HandleFunc("GET /v1/capture", func(w http.ResponseWriter, r *http.Request) { source.serveCapture(w, r, quit) })
+	mux.HandleFunc("GET /v1/ends", source.serveEnds)
 	source.handleRules(mux)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		fail(w, http.StatusNotFound, errors.New("there are GET /v1/connections, GET /v1/counters, GET /v1/events, GET /v1/capture and GET /v1/rules, and POST /v1/rules/enable, disable, set and reload"))
+		fail(w, http.StatusNotFound, errors.New("there are GET /v1/connections, GET /v1/counters, GET /v1/events, GET /v1/capture, GET /v1/ends and GET /v1/rules, and POST /v1/rules/enable, disable, set and reload"))
 	})
 	s := serve(l, mux)
 	// Streams have no end of their own.

@@ -15,7 +15,8 @@ type Connection struct {
 	Rule           string
 	Age            time.Duration
 	Legs           [2]LegStatus
-	Lingering      bool // over but for TIME-WAIT
+	Lingering      bool   // over but for TIME-WAIT
+	Fired          uint64 // how often faults and policies of its rule have acted
 }
 
 // LegStatus is one leg of a connection.
@@ -54,6 +55,9 @@ func (f *flow) status(now endpoint.Time) Connection {
 		Rule:      f.profile.rule,
 		Age:       now.Sub(f.opened),
 		Lingering: f.phase == lingering,
+	}
+	for _, n := range f.fired {
+		c.Fired += uint64(n.Count)
 	}
 	for l := range f.legs {
 		leg, st := &f.legs[l], &c.Legs[l]

@@ -102,6 +102,8 @@ type leg struct {
 	peerOffered       uint8
 	offeredScale      bool
 	peerOffersScale   bool
+
+	dataAfterFIN uint16 // segments with new data, of either side, after either FIN; it stops at the largest number
 }
 
 // legRef is what the flow table holds: a flow, and which leg the tuple is of.

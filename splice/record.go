@@ -1,6 +1,10 @@
 package splice
 
-import "tcpmitm/endpoint"
+import (
+	"math"
+
+	"tcpmitm/endpoint"
+)
 
 // legRecord is what a verdict needs to know of a leg and nobody else keeps. A
 // flow has two of it for as long as it lives, so it is small. A moment that
@@ -48,6 +52,7 @@ func (l *leg) recordIn(now endpoint.Time, seg *endpoint.Segment) {
 	r.windowIn.add(int32(seg.Window) << l.scaleIn)
 	if seg.PayloadLen() > 0 {
 		first(&r.firstByte, now)
+		l.countAfterFIN()
 	}
 	if seg.Flags.Has(endpoint.FIN) {
 		first(&r.finIn, now)
@@ -66,8 +71,19 @@ func (l *leg) recordOut(now endpoint.Time, seg *endpoint.Segment) {
 		return
 	}
 	r.windowOut.add(int32(seg.Window) << l.scaleOut)
+	if seg.PayloadLen() > 0 {
+		l.countAfterFIN()
+	}
 	if seg.Flags.Has(endpoint.FIN) {
 		first(&r.finOut, now)
+	}
+}
+
+// countAfterFIN counts a segment with data if it is new and follows a FIN.
+func (l *leg) countAfterFIN() {
+	r := &l.record
+	if !r.again && (r.finOut != 0 || r.finIn != 0) && l.dataAfterFIN < math.MaxUint16 {
+		l.dataAfterFIN++
 	}
 }
 

@@ -29,6 +29,7 @@ type LegVerdict struct {
 	FastRecoveries            uint32
 	PeerRetransmits           uint32 // segments that came again
 	DupACKsIn                 uint32
+	DataAfterFIN              uint16 // segments with new octets, from either side, after the leg's first FIN
 
 	WindowIn, WindowOut        Span // of the peer's and of our window, scaled
 	SndWnd, RcvWnd             int  // the same as they are now
@@ -49,6 +50,7 @@ func (f *flow) verdict(now endpoint.Time, l endpoint.Leg) LegVerdict {
 		FINToACK:        since(r.finOut, r.finAcked),
 		HalfClosed:      r.halfClosed(now),
 		PeerRetransmits: r.peerRetransmits,
+		DataAfterFIN:    leg.dataAfterFIN,
 		WindowIn:        r.windowIn,
 		WindowOut:       r.windowOut,
 	}

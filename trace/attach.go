@@ -2,6 +2,7 @@ package trace
 
 import (
 	"errors"
+	"net/netip"
 	"time"
 
 	"tcpmitm/splice"
@@ -84,3 +85,9 @@ func (t *Tracer) ClosedEvent(s *splice.Summary) *Event {
 
 // Epoch is the wall clock's reading at the shards' time 0.
 func (t *Tracer) Epoch() time.Time { return t.opt.Epoch }
+
+// MatchConn tells whether a filter chooses a connection that is open. fired
+// tells whether faults of its rule have acted.
+func (f *Filter) MatchConn(conn uint64, client, server netip.AddrPort, rule string, fired bool) bool {
+	return f == nil || f.root(&subject{conn: conn, client: client, server: server, rule: rule, bothLegs: true, fault: fired})
+}

@@ -47,6 +47,7 @@ type Tracer struct {
 	taps     atomic.Pointer[[]*Tap]
 	attached atomic.Pointer[[]Attachment]
 	mu       sync.Mutex // of who changes taps and attached
+	recent   recent
 
 	stop sync.Once
 	quit chan struct{}
@@ -109,6 +110,7 @@ func (t *Tracer) Closed(s *splice.Summary) {
 	for _, a := range t.loadAttached() {
 		a.Closed(s)
 	}
+	t.recent.add(s)
 	if t.pictures != nil {
 		c := *s
 		if t.draw(record{closed: &c}) {

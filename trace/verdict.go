@@ -57,6 +57,7 @@ type LegVerdict struct {
 	FastRecoveries  uint32   `json:"fast_recoveries"`
 	PeerRetransmits uint32   `json:"peer_retransmits"`
 	DupACKsIn       uint32   `json:"dup_acks_in"`
+	DataAfterFIN    uint16   `json:"data_after_fin"`
 	PeerWindow      *Span    `json:"peer_window,omitempty"`
 	OurWindow       *Span    `json:"our_window,omitempty"`
 	SACK            bool     `json:"sack"`
@@ -80,7 +81,7 @@ func NewLegVerdict(v *splice.LegVerdict) LegVerdict {
 		MSS: v.MSS, Cwnd: v.Cwnd, Ssthresh: v.Ssthresh,
 		SegmentsIn: v.SegmentsIn, SegmentsOut: v.SegmentsOut, OctetsIn: v.OctetsIn, OctetsOut: v.OctetsOut,
 		Retransmits: v.Retransmits, Timeouts: v.Timeouts, FastRecoveries: v.FastRecoveries,
-		PeerRetransmits: v.PeerRetransmits, DupACKsIn: v.DupACKsIn,
+		PeerRetransmits: v.PeerRetransmits, DupACKsIn: v.DupACKsIn, DataAfterFIN: v.DataAfterFIN,
 		SACK: v.SACK, Timestamps: v.Timestamps, ECN: v.ECN,
 		PeerWindow: spanOf(v.WindowIn), OurWindow: spanOf(v.WindowOut),
 	}
