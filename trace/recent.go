@@ -33,6 +33,9 @@ func (r *recent) add(s *splice.Summary) {
 func (t *Tracer) Ended(after uint64, f *Filter) (list []*Event, all uint64) {
 	w := scribe{t.opt.Epoch}
 	all = t.recent.ended.Load()
+	if after >= all {
+		return nil, all
+	}
 	if all > MaxRecent {
 		after = max(after, all-MaxRecent)
 	}

@@ -30,6 +30,7 @@ var allowed = map[string][]string{
 	"control":     {"capture", "config", "endpoint", "rules", "splice", "trace"},
 	"journal":     {"trace"},
 	"labnet":      {},
+	"expect":      {"trace"},
 	"cmd/tcpmitm": {"*"},
 }
 
