@@ -57,7 +57,7 @@ func newOutput(fds [2]int) *output {
 // octets.
 func (o *output) write(leg endpoint.Leg, head, n, length int) error {
 	o.vectors[0].SetLen(head)
-	_, _, errno := unix.Syscall(unix.SYS_WRITEV, uintptr(o.fds[leg]), uintptr(unsafe.Pointer(&o.vectors[0])), uintptr(n))
+	_, _, errno := unix.RawSyscall(unix.SYS_WRITEV, uintptr(o.fds[leg]), uintptr(unsafe.Pointer(&o.vectors[0])), uintptr(n))
 	// The vectors must not keep the payload from the garbage collector.
 	clear(o.vectors[1:n])
 	switch errno {

@@ -132,8 +132,14 @@ func (q *queue) setSlab(i int) {
 // read reads one burst without waiting and calls handle for each packet in
 // it, which answers whether the packet goes on. It reports how many messages
 // there were. Verdicts are collected; flush gives them.
+//
+// What never waits is called without telling Go's scheduler (RawSyscall),
+// here and wherever a packet is given back or sent: it would else give the
+// thread's place to another one when a call takes longer than 20 µs, and keep
+// itself busy with looking for such calls. Waiting is done in Port.sleep,
+// which does tell it.
 func (q *queue) read(handle func(m *message, slab *endpoint.Buffer) (accept bool)) (int, error) {
-	n, _, errno := unix.Syscall6(unix.SYS_RECVMMSG, uintptr(q.fd), uintptr(unsafe.Pointer(&q.headers[0])),
+	n, _, errno := unix.RawSyscall6(unix.SYS_RECVMMSG, uintptr(q.fd), uintptr(unsafe.Pointer(&q.headers[0])),
 		burstMessages, unix.MSG_DONTWAIT, 0, 0)
 	switch errno {
 	case 0:
@@ -201,7 +207,7 @@ func (q *queue) flush() {
 		return
 	}
 	for range 2 {
-		_, _, errno := unix.Syscall(unix.SYS_WRITE, uintptr(q.fd), uintptr(unsafe.Pointer(&b[0])), uintptr(len(b)))
+		_, _, errno := unix.RawSyscall(unix.SYS_WRITE, uintptr(q.fd), uintptr(unsafe.Pointer(&b[0])), uintptr(len(b)))
 		if errno == 0 {
 			return
 		}
