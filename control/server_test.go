@@ -9,9 +9,10 @@ import (
 	"net/http"
 	"path/filepath"
 	"strings"
-	"tcpmitm/rules"
 	"testing"
 	"time"
+
+	"tcpmitm/rules"
 )
 
 func startServer(t *testing.T, g *gateway) (path string) {

@@ -22,6 +22,9 @@ type decision struct {
 	rule    *rules.Rule
 	ordinal uint64 // of the connection among those of the rule, from 1
 	cookie  bool   // answer with a SYN cookie
+	// conn is the connection's number, if it was told of before it began: one
+	// whose SYN was ignored may still become one.
+	conn uint64
 	// fleeting: not remembered, for the next copy of the SYN may be luckier.
 	fleeting bool
 }
@@ -85,16 +88,14 @@ func (s *Shard) decide(now endpoint.Time, p *endpoint.Packet, key endpoint.Tuple
 			d.action = d.rule.Action
 		}
 		if d.action == rules.Reset || d.action == rules.Drop {
-			s.reportRuled(now, key, d.rule, "")
+			s.reportRuled(now, key, &d, "")
 		}
 	}
 	if d.action == rules.Splice && d.rule != nil {
-		if action, ok := s.faultSYN(now, p, key, d.rule); ok {
+		if action, ok := s.faultSYN(now, p, key, &d); ok {
 			// The next try, if it is the same SYN again, is the same connection
 			// of the same rule.
-			if !again {
-				s.memory.remember(now, k, d)
-			}
+			s.memory.remember(now, k, d)
 			return decision{action: action, rule: d.rule}
 		}
 	}
@@ -132,6 +133,7 @@ func (s *Shard) withinLimits(now endpoint.Time, p *endpoint.Packet, d decision, 
 		d.cookie = true
 		return d
 	}
+	f.id = d.conn
 	if s.takePlace(now, f) {
 		return d
 	}

@@ -20,7 +20,9 @@ func (s *Shard) takePlace(now endpoint.Time, f *flow) bool {
 	}
 	b.halfOpen.Add(1)
 	f.holdsPlace, f.holdsHalf = true, true
-	f.id = b.lastConn.Add(1)
+	if f.id == 0 {
+		f.id = b.lastConn.Add(1)
+	}
 	f.opened = now
 	s.counters.Opened++
 	s.counters.HalfOpen++

@@ -14,7 +14,8 @@ func onSYN(f *rules.Fault) bool {
 // faultSYN lets the faults of a rule answer a SYN in the place of the server,
 // and tells whether one did. Every SYN that comes to the rule is a try, also
 // one that is sent again: silence is what makes a client do that.
-func (s *Shard) faultSYN(now endpoint.Time, p *endpoint.Packet, key endpoint.Tuple, r *rules.Rule) (rules.Action, bool) {
+func (s *Shard) faultSYN(now endpoint.Time, p *endpoint.Packet, key endpoint.Tuple, d *decision) (rules.Action, bool) {
+	r := d.rule
 	m := s.profileOf(r).moments
 	if m == nil || len(m.syn) == 0 || r.Stopped() {
 		return 0, false
@@ -25,11 +26,11 @@ func (s *Shard) faultSYN(now endpoint.Time, p *endpoint.Packet, key endpoint.Tup
 		if !chooses(&f.Which, r.Seed, try, i) {
 			continue
 		}
-		var conn uint64
+		s.number(d)
 		if f.Do != rules.Ignore {
-			conn = s.reportRuled(now, key, r, m.texts[i])
+			s.reportRuled(now, key, d, m.texts[i])
 		}
-		s.firedOnSYN(now, p, key, m, i, conn)
+		s.firedOnSYN(now, p, key, m, i, d.conn)
 		switch f.Do {
 		case rules.Refuse:
 			return rules.Reset, true
@@ -42,8 +43,9 @@ func (s *Shard) faultSYN(now endpoint.Time, p *endpoint.Packet, key endpoint.Tup
 	return 0, false
 }
 
-// firedOnSYN tells of a fault that has answered a SYN, or ignored it. conn is
-// 0 for one that was ignored: it may still become a connection.
+// firedOnSYN tells of a fault that has answered a SYN, or ignored it. The
+// number of one that was ignored is that of the connection that the same SYN,
+// sent again, may become.
 func (s *Shard) firedOnSYN(now endpoint.Time, p *endpoint.Packet, key endpoint.Tuple, m *moments, i int, conn uint64) {
 	m.rule.Fire(i)
 	s.counters.Faults++

@@ -335,6 +335,12 @@ func TestIgnoredSYNsAreSentAgain(t *testing.T) {
 	if n := loadRules(p.shard.opt.Rules).Rules()[0].Taken(); n != 1 {
 		t.Errorf("%d connections, want 1", n)
 	}
+	id := p.shard.live.first.id
+	for i, e := range p.watch.faults {
+		if id == 0 || e.Conn != id {
+			t.Errorf("fault %d is of connection %d, want %d", i, e.Conn, id)
+		}
+	}
 }
 
 // A moment comes once to a connection: the choices count connections.

@@ -4,7 +4,6 @@ import (
 	"time"
 
 	"tcpmitm/endpoint"
-	"tcpmitm/rules"
 )
 
 // resetOf is the RST that answers a segment for which there is no connection
@@ -53,18 +52,25 @@ func (s *Shard) resetSYN(now endpoint.Time, p *endpoint.Packet, key endpoint.Tup
 	s.emit(endpoint.Client, &out, Header{}, &s.reply)
 }
 
+// number gives a connection that is told of before it begins its number.
+func (s *Shard) number(d *decision) {
+	if d.conn == 0 {
+		d.conn = s.budget.lastConn.Add(1)
+	}
+}
+
 // reportRuled reports a connection that a rule, or a fault of it, ended before
-// it began, and returns its number.
-func (s *Shard) reportRuled(now endpoint.Time, key endpoint.Tuple, r *rules.Rule, fault string) uint64 {
-	id := s.budget.lastConn.Add(1)
+// it began.
+func (s *Shard) reportRuled(now endpoint.Time, key endpoint.Tuple, d *decision, fault string) {
+	s.number(d)
 	if s.opt.Observer == nil {
-		return id
+		return
 	}
 	s.opt.Observer.Closed(&Summary{
-		Conn:        id,
+		Conn:        d.conn,
 		Client:      key.Source(),
 		Server:      key.Destination(),
-		Rule:        r.Name,
+		Rule:        d.rule.Name,
 		Fault:       fault,
 		Started:     s.opt.Epoch.Add(time.Duration(now)),
 		FirstClose:  "tcpmitm",
@@ -72,7 +78,6 @@ func (s *Shard) reportRuled(now endpoint.Time, key endpoint.Tuple, r *rules.Rule
 		ClientState: endpoint.Listen,
 		ServerState: endpoint.Closed,
 		Legs:        [2]LegVerdict{neverBegun(endpoint.Listen, Termination{'R', 'C'}), neverBegun(endpoint.Closed, Termination{'R', 'N'})},
-		Fired:       firedOnce(r, fault),
+		Fired:       firedOnce(d.rule, fault),
 	})
-	return id
 }

@@ -202,6 +202,9 @@ func (s *Shard) openFromCookie(now endpoint.Time, p *endpoint.Packet) bool {
 		return ours
 	}
 	f := &flow{deadline: endpoint.Never}
+	if d, known := s.memory.find(decisionKey{p.Tuple, irs}); known {
+		f.id = d.conn
+	}
 	if !s.takePlace(now, f) {
 		// The client sends its data again; there may be room by then.
 		s.drop(endpoint.ReasonOverLimit)
