@@ -37,6 +37,7 @@ type Frame struct {
 	SYN, ACK   bool
 	FIN, RST   bool
 	PSH, URG   bool
+	ECE, CWR   bool
 	TTL, TOS   uint8 // hop limit and traffic class of IPv6
 	Urgent     uint16
 	Seq, Ack   uint32
@@ -47,7 +48,8 @@ type Frame struct {
 	SACKOK     bool
 	Timestamps bool
 	ICMP       bool
-	Type, Code uint8 // of ICMP
+	Type, Code uint8  // of ICMP
+	About      uint16 // the port of the destination that an ICMP error of IPv4 quotes
 }
 
 func (f *Frame) String() string {
@@ -167,6 +169,7 @@ func decode(data []byte, link layers.LinkType) (Frame, bool) {
 	f.Src, f.Dst = netip.AddrPortFrom(src, 0), netip.AddrPortFrom(dst, 0)
 	if icmp, ok := packet.Layer(layers.LayerTypeICMPv4).(*layers.ICMPv4); ok {
 		f.ICMP, f.Type, f.Code = true, icmp.TypeCode.Type(), icmp.TypeCode.Code()
+		f.About = quotedPort(icmp.Payload)
 		return f, true
 	}
 	if icmp, ok := packet.Layer(layers.LayerTypeICMPv6).(*layers.ICMPv6); ok {
@@ -181,11 +184,25 @@ func decode(data []byte, link layers.LinkType) (Frame, bool) {
 	return f, true
 }
 
+// quotedPort is the port to which the packet went that an ICMP error quotes; 0
+// if it says none.
+func quotedPort(ip []byte) uint16 {
+	if len(ip) == 0 {
+		return 0
+	}
+	at := int(ip[0]&0xf) * 4
+	if ip[0]>>4 != 4 || len(ip) < at+4 {
+		return 0
+	}
+	return uint16(ip[at+2])<<8 | uint16(ip[at+3])
+}
+
 func (f *Frame) tcp(tcp *layers.TCP, src, dst netip.Addr, total int) {
 	f.Src = netip.AddrPortFrom(src, uint16(tcp.SrcPort))
 	f.Dst = netip.AddrPortFrom(dst, uint16(tcp.DstPort))
 	f.SYN, f.ACK, f.FIN, f.RST = tcp.SYN, tcp.ACK, tcp.FIN, tcp.RST
 	f.PSH, f.URG, f.Urgent = tcp.PSH, tcp.URG, tcp.Urgent
+	f.ECE, f.CWR = tcp.ECE, tcp.CWR
 	f.Seq, f.Ack, f.Window = tcp.Seq, tcp.Ack, tcp.Window
 	f.Len = total - int(tcp.DataOffset)*4
 	f.Scale = -1

@@ -124,7 +124,7 @@ func acksOf(frames []Frame, fit func(*Frame) bool, fromServer bool) []Frame {
 		return nil
 	}
 	end := frames[first].Seq + uint32(frames[first].Len)
-	if frames[first].SYN {
+	if frames[first].SYN || frames[first].FIN {
 		end++
 	}
 	return Select(frames[first:], func(f *Frame) bool {

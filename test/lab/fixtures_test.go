@@ -182,9 +182,11 @@ http {
   keepalive_requests 100000;
   server {
     listen ADDR4:80 backlog=1024;
+    listen ADDR4:8001-8016 backlog=1024;
     listen [ADDR6]:80 backlog=1024;
     root ROOT/www;
     location /up/ { dav_methods PUT; create_full_put_path on; }
+    location /slow/ { alias ROOT/www/; limit_rate 256k; }
     location /part { try_files /part.bin =404; keepalive_timeout 0; limit_rate 512k; }
   }
 }

@@ -3,11 +3,15 @@ package lab
 import (
 	"errors"
 	"fmt"
+	"io"
+	"net"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -19,7 +23,7 @@ const scenarioFolder = "../../scenarios"
 // A scenario runs curl against nginx through a gateway with one of the
 // configurations, and judges by what both hosts' kernels saw on the wire.
 type scenario struct {
-	file   string // name of the configuration, without .toml
+	file   string // name of the configuration, without .toml; of a part, its own
 	size   int64  // of the file that is moved; 0: 64 KiB
 	upload bool
 	curl   []string // more arguments of curl
@@ -31,7 +35,28 @@ type scenario struct {
 	wait time.Duration
 	// judge looks at what happened.
 	judge func(t *testing.T, e *evidence)
+
+	// parts are played at the same time in one lab, each on a port of its own,
+	// which a rule of the configuration is for; each has its own evidence.
+	parts []scenario
+	port  uint16 // of the server; 0: 80
+	slow  bool   // nginx sends 256 KiB at once and then as much in a second
+	// nc: netcat moves the file, and the server is a plain one that closes when
+	// it has sent, or got, all. Its ports are from 7000 on, nginx's from 8000.
+	nc bool
+	// content is what is moved, instead of random octets.
+	content func() []byte
+	// want is what must arrive of it; nil: the same.
+	want func(sent []byte) []byte
+	// run is done instead of moving a file. It is not to end the test's
+	// goroutine, which is another one.
+	run func(t *testing.T, e *evidence)
+	// serve answers connections on the port instead of nginx.
+	serve func(c *net.TCPConn)
 }
+
+// anyFailure as exit: whatever, but not success.
+const anyFailure = -2
 
 // evidence is what a scenario leaves behind.
 type evidence struct {
@@ -43,10 +68,12 @@ type evidence struct {
 	sent           []byte
 	lab            *Lab
 	proxy          *Proxy
+	at             netip.AddrPort // the server
+	arrived        chan []byte    // what a plain server has got
 }
 
 // scenarios are all of them; the parts are in scenario_*_test.go.
-var scenarios = slices.Concat(segmentScenarios)
+var scenarios = slices.Concat(segmentScenarios, momentScenarios, profileScenarios, streamScenarios, closeScenarios)
 
 // TestScenarios plays all scenarios, and wants one for each configuration.
 func TestScenarios(t *testing.T) {
@@ -76,24 +103,149 @@ func (s *scenario) play(t *testing.T) {
 	s.options.NoOffload = true // what a real wire would show
 	l := New(t, s.options)
 	www := startNginx(t, l)
-	size := s.size
-	if size == 0 {
-		size = 64 << 10
+	parts := s.parts
+	if len(parts) == 0 {
+		parts = []scenario{*s}
 	}
-	payload(t, www+"/file.bin", 5, size)
-	e := &evidence{lab: l, proxy: l.StartProxy(string(config))}
+	evidences := make([]*evidence, len(parts))
+	for i := range parts {
+		evidences[i] = parts[i].prepare(t, l, www)
+	}
+	proxy := l.StartProxy(string(config))
 	if Plain {
 		return
 	}
-	e.captures = [2]*Capture{l.Client.Capture(clientDevice, "tcp or icmp"), l.Server.Capture(serverDevice, "tcp or icmp")}
-	s.run(t, e, www)
-	time.Sleep(s.wait)
-	e.client, e.server = e.captures[0].Frames(), e.captures[1].Frames()
-	if e.exit != s.exit {
-		t.Errorf("curl ended with %d after %v, want %d\n%s", e.exit, e.took, s.exit, Dump(e.client))
+	captures := [2]*Capture{l.Client.Capture(clientDevice, "tcp or icmp"), l.Server.Capture(serverDevice, "tcp or icmp")}
+	var all sync.WaitGroup
+	for i := range parts {
+		evidences[i].proxy, evidences[i].captures = proxy, captures
+		all.Go(func() { parts[i].move(t, evidences[i], www) })
 	}
-	if same := string(e.got) == string(e.sent); s.exit == 0 && same == s.changed {
-		t.Errorf("%d octets were sent and %d arrived; the same: %v", len(e.sent), len(e.got), same)
+	all.Wait()
+	time.Sleep(s.wait)
+	client, server := captures[0].Frames(), captures[1].Frames()
+	for i := range parts {
+		e := evidences[i]
+		if len(s.parts) == 0 {
+			e.client, e.server = client, server
+			parts[i].look(t, e)
+			continue
+		}
+		e.client, e.server = about(client, e.at.Port()), about(server, e.at.Port())
+		l.Sub(parts[i].file, func(t *testing.T) { parts[i].look(t, e) })
+	}
+}
+
+// about selects the frames of one server port, ICMP errors about it included.
+func about(frames []Frame, port uint16) []Frame {
+	return Select(frames, func(f *Frame) bool {
+		return f.Src.Port() == port || f.Dst.Port() == port || f.ICMP && f.About == port
+	})
+}
+
+// prepare makes the file and, where it is not nginx, the server.
+func (s *scenario) prepare(t *testing.T, l *Lab, www string) *evidence {
+	t.Helper()
+	e := &evidence{lab: l, at: IPv4.At(80), arrived: make(chan []byte, 1)}
+	if s.port != 0 {
+		e.at = IPv4.At(s.port)
+	}
+	path := www + s.name()
+	if s.content != nil {
+		if err := os.WriteFile(path, s.content(), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	} else {
+		size := s.size
+		if size == 0 {
+			size = 64 << 10
+		}
+		payload(t, path, 5, size)
+	}
+	var err error
+	if e.sent, err = os.ReadFile(path); err != nil {
+		t.Fatal(err)
+	}
+	switch {
+	case s.serve != nil:
+		serve(t, l.Server, e.at, s.serve)
+	case s.nc && s.upload:
+		serve(t, l.Server, e.at, func(c *net.TCPConn) {
+			got, _ := io.ReadAll(c)
+			e.arrived <- got
+		})
+	case s.nc:
+		serve(t, l.Server, e.at, func(c *net.TCPConn) {
+			_, _ = c.Write(e.sent)
+			_ = c.CloseWrite()
+			_, _ = io.Copy(io.Discard, c)
+		})
+	}
+	return e
+}
+
+// name is that of the file under nginx's folder.
+func (s *scenario) name() string { return fmt.Sprintf("/file-%d.bin", s.port) }
+
+// move runs what moves the file, and takes what has arrived.
+func (s *scenario) move(t *testing.T, e *evidence, www string) {
+	began := time.Now()
+	defer func() { e.took = time.Since(began) }()
+	from := www + s.name()
+	to := e.lab.Path(fmt.Sprintf("arrived-%d.bin", s.port))
+	host, port := e.at.Addr().String(), fmt.Sprint(e.at.Port())
+	switch {
+	case s.run != nil:
+		s.run(t, e)
+		e.sent = nil
+	case s.nc && s.upload:
+		e.program(t, s.exit, "bash", "-c", "nc -N "+host+" "+port+" < "+from)
+		select {
+		case e.got = <-e.arrived:
+		case <-time.After(soon):
+		}
+	case s.nc:
+		e.program(t, s.exit, "bash", "-c", "nc -d "+host+" "+port+" > "+to)
+		e.got, _ = os.ReadFile(to)
+	default:
+		url := "http://" + hostPort(e.at)
+		args := []string{"-sS", "--max-time", "20"}
+		switch {
+		case s.upload:
+			to = www + "/up" + s.name()
+			args = append(args, "-H", "Expect:", "-T", from, url+"/up"+s.name())
+		case s.slow:
+			args = append(args, "-o", to, url+"/slow"+s.name())
+		default:
+			args = append(args, "-o", to, url+s.name())
+		}
+		e.program(t, s.exit, "curl", append(args, s.curl...)...)
+		e.got, _ = os.ReadFile(to)
+	}
+}
+
+// program runs a program on the client.
+func (e *evidence) program(t *testing.T, exit int, name string, args ...string) {
+	out, err := e.lab.Client.Try(name, args...)
+	if e.exit = exitCode(err); e.exit != exit && (exit != anyFailure || e.exit == 0) {
+		t.Logf("%s %v said: %s", name, args, tail(out))
+	}
+}
+
+// look judges what has happened.
+func (s *scenario) look(t *testing.T, e *evidence) {
+	if e.exit != s.exit && (s.exit != anyFailure || e.exit == 0) {
+		t.Errorf("the program ended with %d after %v, want %d", e.exit, e.took, s.exit)
+	}
+	want := e.sent
+	if s.want != nil {
+		want = s.want(e.sent)
+	}
+	if s.exit == 0 && !s.changed && sum(e.got) != sum(want) {
+		t.Errorf("%d octets were sent; SHA-256 of the %d that arrived: %s, want %s", len(e.sent), len(e.got), sum(e.got), sum(want))
+	}
+	if s.changed && sum(e.got) == sum(e.sent) {
+		t.Errorf("the %d octets that arrived are those that were sent", len(e.got))
 	}
 	if s.judge != nil {
 		s.judge(t, e)
@@ -101,29 +253,6 @@ func (s *scenario) play(t *testing.T) {
 	if t.Failed() {
 		t.Logf("client:\n%sserver:\n%s", Dump(e.client), Dump(e.server))
 	}
-}
-
-// run moves the file.
-func (s *scenario) run(t *testing.T, e *evidence, www string) {
-	l := e.lab
-	url := "http://" + hostPort(IPv4.At(80))
-	args := []string{"-sS", "--max-time", "20"}
-	from, to := www+"/file.bin", l.Path("arrived.bin")
-	if s.upload {
-		to = www + "/up/file.bin"
-		args = append(args, "-H", "Expect:", "-T", from, url+"/up/file.bin")
-	} else {
-		args = append(args, "-o", to, url+"/file.bin")
-	}
-	began := time.Now()
-	out, err := l.Client.Try("curl", append(args, s.curl...)...)
-	e.took = time.Since(began)
-	e.exit = exitCode(err)
-	if e.exit != s.exit {
-		t.Logf("curl said: %s", tail(out))
-	}
-	e.sent, _ = os.ReadFile(from)
-	e.got, _ = os.ReadFile(to)
 }
 
 // pick selects frames by direction and shape.

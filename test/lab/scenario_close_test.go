@@ -1,0 +1,3 @@
+package lab
+
+var closeScenarios []scenario

@@ -1,0 +1,3 @@
+package lab
+
+var streamScenarios []scenario
