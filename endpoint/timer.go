@@ -165,7 +165,16 @@ func (e *Endpoint) retransmissionTimeout(now Time) {
 	e.rtt.back() // RFC 6298, 5.5
 	e.pathProbeLost(now)
 	e.suspectBlackHole(now)
-	e.timer.arm(timerRTO, now.Add(e.rtt.rto()))
+	e.timer.arm(timerRTO, e.byR2(now, now.Add(e.rtt.rto())))
+}
+
+// byR2 lets a retransmission timer that has backed off not run beyond R2, so
+// that the end comes when R2 says, and not up to twice as late.
+func (e *Endpoint) byR2(now, at Time) Time {
+	if end := e.timer.since.Add(e.cfg.R2); e.timer.since != 0 && end > now {
+		return earliest(at, end)
+	}
+	return at
 }
 
 // gaveUp applies R1 and R2 (MUST-20): tell the user of the trouble, then give

@@ -103,7 +103,7 @@ var momentScenarios = []scenario{
 		if len(data) == 0 {
 			t.Fatal("the server sent nothing")
 		}
-		wantApart(t, "data and its ACK", data, pick(e.server, false, func(f *Frame) bool { return int32(f.Ack-data[0].Seq) > 0 }), 2*time.Second)
+		wantApart(t, "data and its ACK", data, pick(e.server, false, func(f *Frame) bool { return f.ACK && int32(f.Ack-data[0].Seq) > 0 }), 2*time.Second)
 		if n := again(data); n == 0 {
 			t.Error("the server has sent nothing again")
 		}
