@@ -8,9 +8,9 @@ import (
 
 // closeScenarios are those of the rare states.
 var closeScenarios = []scenario{
-	{file: "simultaneous-close", judge: func(t *testing.T, e *evidence) {
-		wantCrossed(t, "client", e.client)
-		wantCrossed(t, "server", e.server)
+	{file: "simultaneous-close", parts: []scenario{
+		{file: "client-first", port: 8001, judge: func(t *testing.T, e *evidence) { wantCrossed(t, e.client) }},
+		{file: "server-first", port: 7002, nc: true, judge: func(t *testing.T, e *evidence) { wantCrossed(t, e.server) }},
 	}},
 	{file: "simultaneous-open", judge: func(t *testing.T, e *evidence) {
 		syns := pick(e.client, true, isSYN)
@@ -25,16 +25,16 @@ var closeScenarios = []scenario{
 
 // wantCrossed wants both sides' first FINs to leave before the other's has
 // been acknowledged: the host itself then is in CLOSING.
-func wantCrossed(t *testing.T, why string, frames []Frame) {
+func wantCrossed(t *testing.T, frames []Frame) {
 	t.Helper()
 	ours, theirs := pick(frames, false, isFIN), pick(frames, true, isFIN)
 	if len(ours) == 0 || len(theirs) == 0 {
-		t.Errorf("%s: %d and %d FINs, want both", why, len(ours), len(theirs))
+		t.Errorf("%d and %d FINs, want both", len(ours), len(theirs))
 		return
 	}
 	a, b := ours[0], theirs[0]
 	if int32(a.Ack-(b.Seq+uint32(b.Len))) > 0 || int32(b.Ack-(a.Seq+uint32(a.Len))) > 0 {
-		t.Errorf("%s: the FINs do not cross:\n%s\n%s", why, a.String(), b.String())
+		t.Errorf("the FINs do not cross:\n%s\n%s", a.String(), b.String())
 	}
 }
 

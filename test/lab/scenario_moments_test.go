@@ -179,7 +179,7 @@ var momentScenarios = []scenario{
 			t.Fatal("no handshake")
 		}
 		from, to := shaken[0].At.Add(500*time.Millisecond), shaken[0].At.Add(1500*time.Millisecond)
-		during := func(f *Frame) bool { return f.At.After(from.Add(late/10)) && f.At.Before(to.Add(-late / 10)) }
+		during := func(f *Frame) bool { return f.At.After(from.Add(late/10)) && f.At.Before(to.Add(-late/10)) }
 		wantCount(t, "segments at the client during the outage", pick(e.client, true, during), 0)
 		if n := len(pick(e.server, true, during)); n == 0 {
 			t.Error("the server sent nothing meanwhile: the test shows nothing")

@@ -92,12 +92,12 @@ var profileScenarios = []scenario{
 		{file: "server-leg", port: 8002, upload: true, judge: func(t *testing.T, e *evidence) {
 			wantWrap(t, pick(e.server, false, isAnything))
 		}},
-		{file: "random", port: 8003, run: twice, judge: func(t *testing.T, e *evidence) {
+		{file: "random", port: 7003, serve: sayGoodbye, run: twice, judge: func(t *testing.T, e *evidence) {
 			if got := pick(e.client, true, isSYNACK); len(got) != 2 || got[0].Seq == got[1].Seq {
 				t.Errorf("SYN-ACKs %v, want two with different numbers", got)
 			}
 		}},
-		{file: "clock", port: 8004, run: twice, judge: func(t *testing.T, e *evidence) {
+		{file: "clock", port: 7004, serve: sayGoodbye, run: twice, judge: func(t *testing.T, e *evidence) {
 			got := pick(e.client, true, isSYNACK)
 			if len(got) != 2 || got[0].Dst != got[1].Dst {
 				t.Fatalf("SYN-ACKs %v, want two to the same port", got)
@@ -118,7 +118,7 @@ var profileScenarios = []scenario{
 	{file: "timers", wait: 500 * time.Millisecond, parts: []scenario{
 		{file: "ack-delay", port: 7001, serve: swallow, run: talk(hello), judge: wantACKAfter(150 * time.Millisecond)},
 		{file: "no-ack-delay", port: 7002, serve: swallow, run: talk(hello), judge: wantACKAfter(0)},
-		{file: "time-wait", port: 8003, run: repeatFIN, judge: func(t *testing.T, e *evidence) {
+		{file: "time-wait", port: 7003, serve: sayGoodbye, run: repeatFIN, judge: func(t *testing.T, e *evidence) {
 			fins := pick(e.client, false, isFIN)
 			if len(fins) != 3 {
 				t.Fatalf("%d FINs of the client, want its own and two more", len(fins))
@@ -189,14 +189,24 @@ func wantWrap(t *testing.T, frames []Frame) {
 	}
 }
 
-// twice calls twice from the same port; the server hangs up first, so that the
-// client may do that.
+// twice calls twice from the same port, which the client may do because it is
+// the server that hangs up first.
 func twice(t *testing.T, e *evidence) {
-	url := "http://" + hostPort(e.at) + "/"
 	for range 2 {
-		e.program(t, 0, "curl", "-sS", "--max-time", "10", "--local-port", fmt.Sprint(32000+int(e.at.Port())),
-			"-H", "Connection: close", "-o", "/dev/null", url)
+		callFrom(t, e, 30000+e.at.Port())
 	}
+}
+
+// callFrom calls a server that hangs up first.
+func callFrom(t *testing.T, e *evidence, port uint16) {
+	e.program(t, 0, "nc", "-d", "-p", fmt.Sprint(port), e.at.Addr().String(), fmt.Sprint(e.at.Port()))
+}
+
+// sayGoodbye hangs up first.
+func sayGoodbye(c *net.TCPConn) {
+	_, _ = c.Write([]byte("goodbye"))
+	_ = c.CloseWrite()
+	swallow(c)
 }
 
 // silence has the server's host answer nothing on a part's port any more.
@@ -243,7 +253,7 @@ func wantACKAfter(by time.Duration) func(t *testing.T, e *evidence) {
 // TIME-WAIT, which it begins anew, and after it.
 func repeatFIN(t *testing.T, e *evidence) {
 	from := netip.AddrPortFrom(ClientIP4, 40003)
-	e.program(t, 0, "curl", "-sS", "--max-time", "10", "--local-port", "40003", "-H", "Connection: close", "-o", "/dev/null", "http://"+hostPort(e.at)+"/")
+	callFrom(t, e, from.Port())
 	frames := about(e.captures[0].Sofar(), e.at.Port())
 	fins, ends := pick(frames, false, isFIN), pick(frames, true, isFIN)
 	if len(fins) != 1 || len(ends) != 1 {

@@ -129,4 +129,23 @@ var segmentScenarios = []scenario{
 			}
 			wantCount(t, "RSTs at the server", pick(e.server, false, isRST), 0)
 		}},
+	{file: "drop-window-update", size: 256 << 10, upload: true, judge: func(t *testing.T, e *evidence) {
+		shut := pick(e.client, true, func(f *Frame) bool { return f.Window == 0 && !f.RST })
+		if len(shut) == 0 {
+			t.Fatal("the client saw no zero window")
+		}
+		open := pick(e.client, true, func(f *Frame) bool { return f.Window > 0 && f.At.After(shut[0].At) })
+		if len(open) == 0 || open[0].At.Sub(shut[0].At) < time.Second-early {
+			t.Fatalf("the window was open again too early, or never: %v", open)
+		}
+		probes := pick(e.client, false, func(f *Frame) bool {
+			return f.At.After(shut[0].At.Add(time.Second)) && !f.At.After(open[0].At)
+		})
+		wantNotBefore(t, "the open window and a probe", open, probes)
+	}},
+	{file: "duplicate-fin", wait: 200 * time.Millisecond, judge: func(t *testing.T, e *evidence) {
+		fins := pick(e.client, true, isFIN)
+		wantCount(t, "FINs at the client", fins, 3)
+		wantCount(t, "FINs of the server", pick(e.server, true, isFIN), 1)
+	}},
 }
