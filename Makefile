@@ -11,14 +11,18 @@ SIM         := $(CURDIR)/bin/sim.test
 RACE        := $(shell command -v "$$($(GO) env CC 2>/dev/null || echo gcc)" >/dev/null 2>&1 && echo -race)
 # What of the lab makes goroutines meet most.
 RACY        := Trace|Parallel|KeepAlive|Delays|Reset|TestStop|Visible|Unreach|Loss|Slow|ClientFirst
+# The benchmark, which builds the others itself. BENCH_FLAGS: see bin/bench/bench -help.
+BENCH       = mkdir -p bin/bench && $(GO) build -trimpath -buildvcs=false -o bin/bench/bench ./test/bench && bin/bench/bench $(BENCH_FLAGS)
+# All but nfq's BenchmarkPath, which wants root and a lab.
+MICRO       := ^Benchmark([^P]|P[^a]|Pa[^t])
 # Progress: each test as it begins and ends, and all that a failure says.
 QUIET       := grep -Ev --line-buffered '^=== (PAUSE|CONT|NAME)|^=== RUN .*/|^\s+--- PASS'
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test unit sim fuzz interop lab lab-plain lab-race lint fmt deps-demo deps-test root clean install uninstall
+.PHONY: help build demo test unit sim fuzz interop lab lab-plain lab-race bench bench-quick bench-micro lint fmt deps-demo deps-test deps-bench root clean install uninstall
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## bin/tcpmitm
 	@command -v $(GO) >/dev/null || { echo "Go is missing from PATH: https://go.dev/dl/ (with sudo: sudo env PATH=\$$PATH make ...)" >&2; exit 1; }
@@ -34,7 +38,7 @@ test: root deps-test build ## all tests: unit, simulator, interop, namespace lab
 
 unit: ## unit tests, with the race detector where there is a C compiler
 	@echo "== unit tests $(if $(RACE),with the race detector,without the race detector: no C compiler)"
-	@$(GO) test $(RACE) -count=1 -timeout 8m $$($(GO) list ./... | grep -v '/test/') ./test/arch
+	@$(GO) test $(RACE) -count=1 -timeout 8m $$($(GO) list ./... | grep -v '/test/') ./test/arch ./test/bench
 
 sim: ## the deterministic simulator: SEEDS=n runs that many from SEED on, with progress
 ifdef SEEDS
@@ -61,6 +65,15 @@ lab-race: root deps-test ## a part of the lab, against a tcpmitm that has the ra
 
 lab-plain: root deps-test ## the lab's own mechanics, without tcpmitm (root)
 	@$(GO) test -v -count=1 -timeout 12m -parallel 6 ./test/lab -plain 2>&1 | $(QUIET)
+
+bench: root deps-bench ## tcpmitm, HAProxy, Toxiproxy, gVisor and others side by side (root, about a quarter of an hour)
+	@$(BENCH)
+
+bench-quick: root deps-bench ## the same with fewer rounds (root, under three minutes once all is built)
+	@$(BENCH) -quick
+
+bench-micro: ## micro-benchmarks: decode, flow lookup, segments, timers, rules, by number of flows
+	@$(GO) test -run '^$$' -bench '$(MICRO)' -benchmem -benchtime $(or $(BENCHTIME),500ms) ./nfq ./endpoint ./splice ./rules ./stream ./faults ./trace
 
 lint: ## gofmt and go vet
 	@out=$$(gofmt -l $$(git ls-files --cached --others --exclude-standard '*.go')); \
@@ -93,3 +106,6 @@ deps-demo:
 
 deps-test:
 	@scripts/install-deps test
+
+deps-bench:
+	@scripts/install-deps bench
