@@ -1,7 +1,8 @@
 // Package services is a server to try things with: HTTP on port 80, and the
 // small services of 1983 that have been tried things with ever since: echo
 // (RFC 862) on port 7, discard (RFC 863) on 9, the character generator (RFC
-// 864) on 19.
+// 864) on 19. HTTP and echo have ten more ports each, from 8000 and from 7000
+// on, for configurations in which each port has another rule.
 //
 // Listen opens the sockets, in whatever network namespace the calling thread
 // is; Serve answers until Close.
@@ -23,6 +24,9 @@ const (
 	DiscardPort = 9
 	ChargenPort = 19
 	HTTPPort    = 80
+	MoreEcho    = 7000
+	MoreHTTP    = 8000
+	more        = 10 // ports from MoreEcho and from MoreHTTP on
 )
 
 // maxConnections bounds the connections of each of the small services; one
@@ -31,7 +35,7 @@ const maxConnections = 1024
 
 // Server serves.
 type Server struct {
-	listeners map[int]net.Listener
+	listeners []listener
 	web       *http.Server
 	quit      chan struct{}
 	running   sync.WaitGroup
@@ -40,42 +44,57 @@ type Server struct {
 	open map[net.Conn]bool // of the small services; nil when it is over
 }
 
-// small are the services that have one function.
-var small = map[int]func(*net.TCPConn) error{
-	EchoPort:    echo,
-	DiscardPort: discard,
-	ChargenPort: chargen,
+// service is what is done on a port; nil means HTTP.
+type service func(*net.TCPConn) error
+
+// ports are all ports with their services.
+func ports() map[int]service {
+	all := map[int]service{EchoPort: echo, DiscardPort: discard, ChargenPort: chargen, HTTPPort: nil}
+	for i := range more {
+		all[MoreEcho+i], all[MoreHTTP+i] = echo, nil
+	}
+	return all
+}
+
+// listener is an open port.
+type listener struct {
+	net.Listener
+	serve service
 }
 
 // Listen opens all sockets. On an error none is left open.
 func Listen() (*Server, error) {
-	s := &Server{listeners: map[int]net.Listener{}, quit: make(chan struct{}), open: map[net.Conn]bool{}}
-	for _, port := range []int{EchoPort, DiscardPort, ChargenPort, HTTPPort} {
+	s := newServer()
+	for port, serve := range ports() {
 		l, err := net.Listen("tcp", fmt.Sprintf(":%d", port))
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("listening on port %d: %w", port, err), s.Close())
 		}
-		s.listeners[port] = l
+		s.listeners = append(s.listeners, listener{l, serve})
 	}
 	return s, nil
+}
+
+func newServer() *Server {
+	return &Server{quit: make(chan struct{}), open: map[net.Conn]bool{}}
 }
 
 // Serve answers from now on.
 func (s *Server) Serve() {
 	s.web = &http.Server{Handler: Web(), ReadHeaderTimeout: time.Minute}
-	for port, l := range s.listeners {
+	for _, l := range s.listeners {
 		s.running.Go(func() {
-			if port == HTTPPort {
+			if l.serve == nil {
 				_ = s.web.Serve(l)
 				return
 			}
-			s.accept(l, small[port])
+			s.accept(l)
 		})
 	}
 }
 
 // accept serves one of the small services.
-func (s *Server) accept(l net.Listener, serve func(*net.TCPConn) error) {
+func (s *Server) accept(l listener) {
 	slots := make(chan struct{}, maxConnections)
 	for {
 		select {
@@ -93,7 +112,7 @@ func (s *Server) accept(l net.Listener, serve func(*net.TCPConn) error) {
 		}
 		s.running.Go(func() {
 			// How it ends is the client's affair.
-			_ = serve(conn.(*net.TCPConn))
+			_ = l.serve(conn.(*net.TCPConn))
 			_ = conn.Close()
 			s.forget(conn)
 			<-slots

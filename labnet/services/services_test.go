@@ -91,7 +91,8 @@ func TestCloseEndsConnections(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &Server{listeners: map[int]net.Listener{EchoPort: l}, quit: make(chan struct{}), open: map[net.Conn]bool{}}
+	s := newServer()
+	s.listeners = []listener{{l, echo}}
 	s.Serve()
 	c, err := net.Dial("tcp", l.Addr().String())
 	if err != nil {

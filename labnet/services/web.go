@@ -24,10 +24,11 @@ const page = "Hello from a server that knows nothing of the gateway.\n"
 
 // Web answers over HTTP:
 //
-//	GET /          a small page
-//	GET /close     the same, ended by the end of the connection: the server closes first
-//	GET /bytes/N   N known octets (see Positions), with their SHA-256; ranges are possible
-//	POST, PUT /... how many octets the body had, and their SHA-256
+//	GET /            a small page
+//	GET /close       the same, ended by the end of the connection: the server closes first
+//	GET /bytes/N     N known octets (see Positions), with their SHA-256; ranges are possible
+//	POST, PUT /echo  the body
+//	POST, PUT /...   how many octets the body had, and their SHA-256
 func Web() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) { sendPage(w) })
@@ -37,6 +38,8 @@ func Web() http.Handler {
 		sendPage(w)
 	})
 	mux.HandleFunc("GET /bytes/{n}", sendBytes)
+	mux.HandleFunc("POST /echo", returnBody)
+	mux.HandleFunc("PUT /echo", returnBody)
 	mux.HandleFunc("POST /", takeBody)
 	mux.HandleFunc("PUT /", takeBody)
 	return mux
@@ -58,6 +61,17 @@ func sendBytes(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set(SHA256Header, hex.EncodeToString(sum.Sum(nil)))
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	http.ServeContent(w, r, "", time.Time{}, NewPositions(n))
+}
+
+// returnBody sends the body back while it comes.
+func returnBody(w http.ResponseWriter, r *http.Request) {
+	// Where that is not possible the body is read first.
+	_ = http.NewResponseController(w).EnableFullDuplex()
+	w.Header().Set("Content-Type", "application/octet-stream")
+	if r.ContentLength >= 0 {
+		w.Header().Set("Content-Length", strconv.FormatInt(r.ContentLength, 10))
+	}
+	_, _ = io.Copy(w, r.Body)
 }
 
 func takeBody(w http.ResponseWriter, r *http.Request) {

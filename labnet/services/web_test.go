@@ -67,6 +67,10 @@ func TestWeb(t *testing.T) {
 			t.Errorf("%s says %q", method, text)
 		}
 	}
+	long := strings.Repeat("there and back ", 100_000)
+	if a, text := ask(t, "POST", s.URL+"/echo", long, ""); text != long || a.ContentLength != int64(len(long)) {
+		t.Errorf("/echo gives back %d octets, says %d", len(text), a.ContentLength)
+	}
 	if a, _ := ask(t, "GET", s.URL+"/elsewhere", "", ""); a.StatusCode != 404 && a.StatusCode != 405 {
 		t.Errorf("/elsewhere is %v", a.Status)
 	}
