@@ -22,20 +22,15 @@ func (s *Shard) begin(now endpoint.Time, f *flow, i int) {
 	flt := &f.by.Faults[i]
 	l := endpoint.Leg(flt.Leg)
 	leg := &f.legs[l]
-	if f.by.Stopped() || f.phase == lingering || leg.vanished || leg.ep == nil || leg.done() {
+	targets := targetsOf(flt)
+	if f.by.Stopped() || f.phase == lingering || !(targets[0] && f.legs[0].there() || targets[1] && f.legs[1].there()) {
 		return // nobody is there to whom it could be done
 	}
 	s.markDirty(f)
 	switch flt.Do {
 	case rules.ResetLeg, rules.AcceptThenDie:
-		legs := flt.Legs
-		if flt.Do == rules.AcceptThenDie {
-			legs = [2]bool{true, true}
-		} else if legs == [2]bool{} {
-			legs = [2]bool{true, true}
-		}
 		s.fired(now, f, i, 0, 0)
-		s.resetByRule(now, f, i, legs)
+		s.resetByRule(now, f, i, targets)
 	case rules.SendFIN:
 		if leg.finPassed {
 			return
@@ -64,6 +59,21 @@ func (s *Shard) begin(now endpoint.Time, f *flow, i int) {
 		s.reportUnreachable(leg, l, flt)
 	}
 }
+
+// targetsOf are the legs that something is done to: that of the fault, but for
+// a reset.
+func targetsOf(flt *rules.Fault) [2]bool {
+	switch {
+	case flt.Do == rules.ResetLeg && flt.Legs != [2]bool{}:
+		return flt.Legs
+	case flt.Do == rules.ResetLeg, flt.Do == rules.AcceptThenDie:
+		return [2]bool{true, true}
+	}
+	return [2]bool{flt.Leg == rules.Client, flt.Leg == rules.Server}
+}
+
+// there tells that the leg's endpoint can still do something.
+func (l *leg) there() bool { return l.ep != nil && !l.done() }
 
 // endedByRule notes which fault ends the connection.
 func (f *flow) endedByRule(i int) {

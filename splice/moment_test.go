@@ -463,3 +463,40 @@ func TestSimultaneousOpenWithTheClient(t *testing.T) {
 		quiet
 	` + exchange)
 }
+
+// The leg at whose moment it happens may be gone; the other one is reset all
+// the same.
+func TestAResetOfTheOtherLegThoughThisOneIsGone(t *testing.T) {
+	p := newPlaybook(t, Options{Rules: faulty(
+		rules.Fault{Leg: rules.Server, On: rules.Established, Do: rules.Vanish, Which: rules.Which{After: time.Second}},
+		rules.Fault{Leg: rules.Server, On: rules.Established, Do: rules.ResetLeg, Legs: [2]bool{true, false}, Which: rules.Which{After: 2 * time.Second}},
+	)})
+	p.play(handshake + `
+		+1.9
+		quiet
+		+0.2
+		client < R. 1:1(0) ack 1
+	`)
+	if n := len(p.watch.faults); n != 2 {
+		t.Errorf("%d faults", n)
+	}
+}
+
+// What the wire had kept for a leg comes too late if that has vanished.
+func TestAVanishedLegTakesNothingThatWasKept(t *testing.T) {
+	p := newPlaybook(t, Options{Rules: faulty(
+		rules.Fault{Leg: rules.Client, In: true, On: rules.Data, Do: rules.Delay, By: 2 * time.Second},
+		rules.Fault{Leg: rules.Client, On: rules.Established, Do: rules.Vanish, Which: rules.Which{After: time.Second}},
+	)})
+	p.play(handshake + `
+		client > P. 1:101(100) ack 1
+		+3
+		quiet
+	`)
+	if n := p.shard.Counters().Reasons[endpoint.ReasonVanished]; n != 1 {
+		t.Errorf("%d segments came to the leg that has vanished", n)
+	}
+	if n := p.shard.live.first.legs[endpoint.Client].ep.Readable(); n != 0 {
+		t.Errorf("%d octets were taken", n)
+	}
+}

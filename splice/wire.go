@@ -27,6 +27,10 @@ func (s *Shard) hostOf(f *flow) *stageHost {
 func (h *stageHost) Pass(now endpoint.Time, l endpoint.Leg, out bool, seg *endpoint.Segment, head endpoint.IPHeader, note string) {
 	s, f := h.shard, h.flow
 	if !out {
+		if f.legs[l].vanished {
+			s.drop(endpoint.ReasonVanished) // it was kept until after that
+			return
+		}
 		s.deliver(now, f, l, seg, note)
 		return
 	}
