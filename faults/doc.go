@@ -20,6 +20,20 @@
 //	when both legs are done:                  stage.Finish()
 //	when the connection is forgotten:         stage.Close()
 //
+// The caller tells the stage of every segment, also while no fault could act on
+// one: what a segment is (the last ACK, a window update, a retransmission) and
+// where its octets stand follows from those before it.
+//
+// # Who owns what
+//
+// A Stage and its Wire, which the stages of one shard share, belong to the
+// goroutine of that shard; a Program never changes and belongs to nobody. A
+// segment that is given to Handle stays the caller's, and one that is passed
+// on is the stage's: both are valid during the call alone. What is held is a
+// copy, in a buffer of the Wire's pool. Counts and draws are the Stage's, so
+// that connections do not know of each other; the rule counts what all of them
+// have done.
+//
 // # What a fault sees
 //
 // Faults act on segments as they are on the wire. A super-segment is cut, where

@@ -8,7 +8,8 @@ import (
 )
 
 // Host is who a Stage works for. Its methods are called during Handle,
-// Release and Reach; they must not call the Stage.
+// Release and Reach. Pass may call Handle and Reach itself, for what follows
+// from the segment; Fired may not call the Stage.
 type Host interface {
 	// Pass takes a segment that has come through the stage: one that leaves is
 	// to be sent with head, one that arrives is for the leg's endpoint. Note

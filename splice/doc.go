@@ -36,29 +36,67 @@
 // # A connection's life
 //
 // A SYN that has passed the host's filter is judged by the rules and limits
-// (decide.go). To be spliced, server first: the SYN is held, the server is
-// dialled with options that mirror the client's (open.go), and when it has
-// answered, the held SYN is let into an endpoint of our own, which answers
-// the client. The server's refusal, silence or unreachability is passed on as
-// what it is (refuse.go). Client first, and after a SYN cookie
-// (syncookie.go), the client is connected before the server is asked.
+// (decide.go), and faults on SYNs may answer it (moment_syn.go). To be
+// spliced, server first: the SYN is held, the server is dialled with options
+// that mirror the client's, as far as the profiles do not say otherwise
+// (open.go, legprofile.go), and when it has answered, the held SYN is let into
+// an endpoint of our own, which answers the client. The server's refusal,
+// silence or unreachability is passed on as what it is (refuse.go). Client
+// first, and after a SYN cookie (syncookie.go), the client is connected before
+// the server is asked.
 //
-// Then bytes are carried (relay.go) until both sides have closed, or one has
-// reset or fallen silent (heed.go, close.go). When nothing but TIME-WAIT is
-// left, the connection is reported and lingers.
+// Then bytes are carried until both sides have closed, or one has reset or
+// fallen silent (heed.go, close.go). A RST does not wait for octets, but for
+// one case: a peer that had closed before has said all it had to say, and the
+// other one gets all of that first. When nothing but TIME-WAIT is left, the
+// connection is reported with its verdict (verdict.go) and lingers: as a flow
+// while a rule may still do something to its segments, or a RST may have to be
+// repeated, else as a small record (timewait.go).
 //
-// Octets for which the rule has stream policies pass through a pipeline of
-// package stream (policies.go), which takes them out of one leg's receive
-// buffer as long as it has room, and from which the other leg is written. The
-// FIN follows the last octet out of it; a RST does not wait for anything. A
-// connection without such policies has no pipeline.
+// # A segment's life
 //
-// Faults live at the edges. What happens on the wire, in both directions, is
-// the stage's: package faults, of which a flow has a Stage if its rule has
-// faults on segments, and nothing else knows of it (wire.go). A SYN that the
-// stage loses or keeps leaves a flow behind that waits for the next one, with
-// its place among the half-open. What a stage still has under way to a peer
-// when the connection is over leaves at its time, and the flow lingers until
-// then; what has not arrived by then never does. What is decided late is the
-// endpoints', and what happens at moments is in moment.go.
+// What arrives on one leg and leaves on the other goes this way. Where the
+// rule does nothing, the steps in brackets are not there.
+//
+//	HandlePacket      finds the flow and the leg by the tuple; of no flow of
+//	                  ours: a cookie's ACK, another shard's, or not ours
+//	[stage, in]       faults on segments, package faults (wire.go)
+//	deliver           the leg's endpoint is given the segment (packet.go)
+//	[reach]           finds out to which moments the leg has come (reach.go)
+//	- - - - - - - -   here the burst ends, and Transmit gives the flow its turn
+//	heed              what the endpoints tell of: connected, closed, reset
+//	[watch]           faults at moments act (moment.go, moment_act.go)
+//	relay             octets, urgent pointer and FIN go over to the other leg,
+//	                  [through a pipeline of package stream (policies.go)]
+//	send              the endpoints are asked for segments (transmit.go);
+//	                  [what is decided late is held there (moment_hold.go)]
+//	[stage, out]      faults on segments, again
+//	depart            the segment is recorded, given to the device, observed
+//
+// A turn ends with the flow's one timer set to the earliest of what its
+// endpoints, the stage, the pipelines, the faults at moments and the flow
+// itself wait for (arm). When it fires, all of them are told the time, and the
+// flow has a turn.
+//
+// Each kind of fault has its place. What the wire does is the stage's, and
+// nothing else knows of it. What is decided late, the endpoint holds and sends
+// once. What lasts for a time (a window shut, ACKs withheld) is a tuning of the
+// endpoint. What ends a leg is a call that the endpoint has anyway. What changes
+// octets is the pipeline's: it takes them out of one leg's receive buffer as
+// long as it has room, and the other leg is written from it; the FIN follows
+// the last octet out of it.
+//
+// A SYN that the stage loses or keeps leaves a flow behind that waits for the
+// next one, with its place among the half-open. What a stage still has under
+// way to a peer when the connection is over leaves at its time, and the flow
+// lingers until then; what has not arrived by then never does. A leg that has
+// vanished, or lacks its partner because a rule ended that alone, is given up
+// after corpseLife.
+//
+// # Bounds
+//
+// Of connections and half-open ones the Budget (limits.go), of lingering ones
+// maxLingering and maxWaiting, of decisions maxDecisions, of octets the two
+// buffers of each direction, what package stream and package faults hold at
+// most, and the pool.
 package splice

@@ -23,6 +23,9 @@
 //	}
 //	p.Release()
 //
+// Once the rule is stopped, Stop makes the pipeline hand on what it holds, and
+// all that comes, as it came.
+//
 // Pull after Run may make room for more to be run: the loop is turned until
 // neither Push nor Pull moves anything.
 //
