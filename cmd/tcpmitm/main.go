@@ -76,7 +76,7 @@ func newRoot() *cobra.Command {
 		RunE:              func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(newRun(), newCheck(), newFirewall(), newSS(), newRule(), newTrace(), newCapture(), newExpect(), newVersion(),
+	root.AddCommand(newRun(), newCheck(), newDoctor(), newFirewall(), newSS(), newRule(), newTrace(), newCapture(), newExpect(), newVersion(),
 		newLab(), newLabEnter(), newLabGateway())
 	return root
 }

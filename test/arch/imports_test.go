@@ -21,6 +21,7 @@ var allowed = map[string][]string{
 	"rules":       {},
 	"profiles":    {},
 	"nfq":         {"endpoint"},
+	"doctor":      {},
 	"faults":      {"endpoint", "rules"},
 	"stream":      {"endpoint", "rules"},
 	"splice":      {"endpoint", "faults", "rules", "stream"},
@@ -35,7 +36,7 @@ var allowed = map[string][]string{
 }
 
 // pure are the packages that may import the standard library only.
-var pure = []string{"endpoint", "faults", "rules", "stream"}
+var pure = []string{"doctor", "endpoint", "faults", "rules", "stream"}
 
 // effectless are the packages without I/O, clock, randomness or goroutines of
 // their own, and what they therefore may not import.
