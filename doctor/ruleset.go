@@ -167,7 +167,7 @@ func withoutComment(rule string) string {
 }
 
 // sideEffects are what a rule does besides judging, where it begins with that.
-var sideEffects = regexp.MustCompile(`^(counter( packets \d+ bytes \d+)? |log( prefix "[^"]*")?( level \S+)?( flags \S+)? |limit rate \S+ (burst \d+ packets )?)+`)
+var sideEffects = regexp.MustCompile(`^(counter( packets \d+ bytes \d+)? |log( prefix "[^"]*")?( level \S+)?( flags \S+)? )+`)
 
 // bareText is a rule without comment, counters and the like: a rule that
 // judges every packet is then its verdict alone.

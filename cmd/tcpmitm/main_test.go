@@ -43,6 +43,11 @@ func TestCommandLine(t *testing.T) {
 		{[]string{"firewall", "install"}, exitUsage, "", `unknown command "install"`},
 		{[]string{"check", "file"}, exitUsage, "", `takes no argument such as "file"`},
 		{[]string{"ss", "--jsn"}, exitUsage, "", "unknown flag: --jsn"},
+		{[]string{"firewall", "plan", "--config", good}, exitOK, "-j NFQUEUE", ""},
+		{[]string{"firewall", "apply", "--config", good}, exitFailed, "", "when_down = \"block\""},
+		{[]string{"firewall", "apply", "--config", bad}, exitFailed, "", bad + ":2:1: "},
+		{[]string{"doctor", "--config", bad}, exitFailed, "", bad + ":2:1: "},
+		{[]string{"doctor", "--fixx"}, exitUsage, "", "unknown flag: --fixx"},
 		{[]string{"firewall", "show", "--config", good}, exitOK, "-j NFQUEUE", ""},
 		{[]string{"firewall", "show", "--config", bad}, exitFailed, "", bad + ":2:1: "},
 	} {

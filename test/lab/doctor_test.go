@@ -90,10 +90,8 @@ func TestDoctor(t *testing.T) {
 		{"no-ipv6-router", "forwarding", "warning", func(*testing.T) { g.Sysctl("net.ipv6.conf.all.forwarding", "0") }, func() {
 			g.Sysctl("net.ipv6.conf.all.forwarding", "1")
 		}},
-		{"device-taken", "devices", "broken", func(*testing.T) { g.Run("ip", "link", "add", "mitm-s", "type", "dummy") }, func() { g.Run("ip", "link", "delete", "mitm-s") }},
-		{"policy-drop", "other-chains", "broken", nft("add chain "+table+" f { type filter hook forward priority 5; policy drop; }"), noNFT},
-		{"flowtable", "offload", "broken", nft("add flowtable "+table+" ft { hook ingress priority 0; devices = { lan0, wan0 }; }",
-			"add chain "+table+" f { type filter hook forward priority 5; }", "add rule "+table+" f meta l4proto tcp flow add @ft"), noNFT},
+		{"device-taken", "devices", "broken", func(*testing.T) { g.Run("ip", "tuntap", "add", "mitm-s", "mode", "tun") }, func() { g.Run("ip", "link", "delete", "mitm-s") }},
+		{"policy-drop", "other-chains", "broken", nft("add chain " + table + " f { type filter hook forward priority 5; policy drop; }"), noNFT},
 		{"strict-source", "source-check", "broken", nft("add chain "+table+" p { type filter hook prerouting priority -5; }",
 			"add rule "+table+" p meta nfproto ipv6 fib saddr . mark . iif oif missing drop"), noNFT},
 		{"untracked", "other-chains", "broken", func(*testing.T) {
