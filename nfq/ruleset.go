@@ -190,6 +190,11 @@ func syn() match {
 	return match{proto: "tcp", more: []string{"-m", "tcp", "--tcp-flags", "FIN,SYN,RST,ACK", "SYN"}}
 }
 
+// answeringSYN tells a SYN that crosses another one on the same tuple.
+func answeringSYN() match {
+	return syn().and(match{more: []string{"-m", "conntrack", "--ctdir", "REPLY"}})
+}
+
 func notSYN() match {
 	return match{proto: "tcp", more: []string{"-m", "tcp", "!", "--tcp-flags", "FIN,SYN,RST,ACK", "SYN"}}
 }

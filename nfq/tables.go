@@ -143,6 +143,9 @@ func (in *Intercept) mangleTable(v6 bool) *table {
 		for _, m := range icmpErrors(v6) {
 			fwd.add(m, in.setMark()...)
 		}
+		// A server that calls the client on the tuple on which we call it: a
+		// simultaneous open. To conntrack that is an answer.
+		t.lead(fwd, answeringSYN(), in.fromServer(v6), in.setMark()...)
 		t.lead(fwd, syn(), in.toServer(v6), in.setMark()...)
 		t.lead(fwd, notSYN(), in.fromServer(v6), in.setMark()...)
 	}
@@ -150,6 +153,9 @@ func (in *Intercept) mangleTable(v6 bool) *table {
 	post.add(in.marked("!"), "RETURN")
 	bySource := in.queueChain(t, sourcePort, v6)
 	byDestination := in.queueChain(t, destinationPort, v6)
+	if in.Mode == Gateway {
+		post.add(answeringSYN(), byDestination...)
+	}
 	post.add(syn(), bySource...)
 	post.add(match{proto: "tcp"}, byDestination...)
 	post.add(match{}, in.queueTarget(0)...) // ICMP errors

@@ -115,5 +115,6 @@ func (c *judgeCourt) judge(t *testing.T, plays []play) {
 func TestJudge(t *testing.T) {
 	c := newJudgeCourt(t)
 	t.Run("handshake", func(t *testing.T) { c.judge(t, handshakePlays) })
+	t.Run("simultaneous", func(t *testing.T) { c.judge(t, simultaneousPlays) })
 	t.Run("options", func(t *testing.T) { c.judge(t, optionPlays()) })
 }
