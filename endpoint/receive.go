@@ -378,10 +378,10 @@ func (e *Endpoint) handleOutOfOrder(now Time, s *Segment, seq Seq, data []byte, 
 		e.in.haveFIN, e.in.fin = true, end
 	}
 	if len(data) > 0 {
-		e.in.recent = seq
 		if !e.in.insert(e.cfg.Pool, seq, data, s.Buffer) && !e.sack {
 			e.in.dsack = Range{}
 		}
+		e.in.noteRecent(seq)
 	}
 	e.duplicateACKs(now)
 	return ReasonNone

@@ -3,6 +3,8 @@ package endpoint
 // Bounds of what waits for something missing before it. What comes in more
 // pieces is dropped and will be sent again.
 const (
+	// maxSACKBlocks is what the option holds at most (RFC 2018, section 3).
+	maxSACKBlocks = 4
 	// maxHoles bounds the runs that lie apart.
 	maxHoles = 1024
 	// maxWaiting bounds the chunks in all of them: 4 MiB in segments of the
@@ -17,6 +19,7 @@ const (
 type run struct {
 	Range
 	chunks []Chunk
+	stamp  uint32 // grows with each arrival, so that the latest are reported first
 }
 
 // receiveQueue holds what has arrived and not yet been read: in order, and
@@ -27,11 +30,11 @@ type receiveQueue struct {
 	head   int
 	ready  int // octets in chunks
 
-	ooo     []run // by sequence number, a gap between any two
-	oooLen  int   // octets in them
-	waiting int   // chunks in them
-	recent  Seq   // where the latest out-of-order octets start (RFC 2018, section 4)
-	fin     Seq   // sequence number of a FIN that came out of order
+	ooo     []run  // by sequence number, a gap between any two
+	oooLen  int    // octets in them
+	waiting int    // chunks in them
+	stamp   uint32 // of the run that octets came to last
+	fin     Seq    // sequence number of a FIN that came out of order
 	haveFIN bool
 	dsack   Range // duplicate to report next (RFC 2883)
 }
@@ -198,7 +201,7 @@ func (q *receiveQueue) begin(pool *Pool, i int, seq Seq, data []byte, b *Buffer)
 	}
 	q.ooo = append(q.ooo, run{})
 	copy(q.ooo[i+1:], q.ooo[i:])
-	q.ooo[i] = run{Range{seq, seq.Plus(len(data))}, []Chunk{c}}
+	q.ooo[i] = run{Range: Range{seq, seq.Plus(len(data))}, chunks: []Chunk{c}}
 	return true
 }
 
@@ -254,15 +257,33 @@ func (q *receiveQueue) sack(o *Options, limit int) {
 	if len(q.ooo) == 0 {
 		return
 	}
-	recent := -1
-	if i := q.find(q.recent + 1); i < len(q.ooo) && q.ooo[i].Start.AtMost(q.recent) {
-		recent = i
+	// The runs that octets came to last, latest first.
+	var latest [maxSACKBlocks]int
+	n := 0
+	for i := range q.ooo {
+		at := n
+		for at > 0 && q.ooo[i].stamp-q.ooo[latest[at-1]].stamp < 1<<31 {
+			at--
+		}
+		if at == len(latest) {
+			continue
+		}
+		n = min(n+1, len(latest))
+		copy(latest[at+1:n], latest[at:])
+		latest[at] = i
+	}
+	for _, i := range latest[:n] {
 		add(q.ooo[i].Range)
 	}
-	for i := 0; i < len(q.ooo) && int(o.SACKBlocks) < limit; i++ {
-		if i != recent {
-			add(q.ooo[i].Range)
-		}
+}
+
+// noteRecent puts the run that octets at seq have come to before all others
+// that are to be reported. So each block is told of in several ACKs, and an
+// ACK that is lost does no harm (RFC 2018, section 4).
+func (q *receiveQueue) noteRecent(seq Seq) {
+	if i := q.find(seq + 1); i < len(q.ooo) && q.ooo[i].Start.AtMost(seq) {
+		q.stamp++
+		q.ooo[i].stamp = q.stamp
 	}
 }
 
