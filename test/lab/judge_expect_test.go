@@ -63,10 +63,12 @@ func (s *stage) parseExpectation(l *judgeLeg, w []string) *expectation {
 		n := s.number(l, from)
 		e.seq = &n
 		end := n
-		if ranged {
+		if ranged && to != "*" {
 			end = s.number(l, to)
 		}
-		e.end = &end
+		if e.end = &end; to == "*" {
+			e.end = nil
+		}
 	}
 	for i := 2; i < len(w); i++ {
 		value := func() string {
@@ -121,8 +123,10 @@ func (s *stage) nextOf(l *judgeLeg, e *expectation) *judgeSegment {
 		l.mu.Unlock()
 		// So is one where text is wanted: when it leaves depends on the judge's
 		// pace as well.
-		bare := !text && seg.flags == fACK && e.flags&(fFIN|fSYN) != 0 || !text && seg.flags == fACK && e.seq != nil && *e.seq != *e.end
-		if text && seg.repeated && !e.again || early || bare {
+		bare := !text && seg.flags == fACK && e.flags&(fFIN|fSYN) != 0 || !text && seg.flags == fACK && e.seq != nil && (e.end == nil || *e.seq != *e.end)
+		// What is wanted again may not be the only one that comes again.
+		other := e.again && e.seq != nil && seg.seq-l.irs != *e.seq
+		if text && seg.repeated && (!e.again || other) || early || bare {
 			continue
 		}
 		return seg

@@ -116,5 +116,9 @@ func TestJudge(t *testing.T) {
 	c := newJudgeCourt(t)
 	t.Run("handshake", func(t *testing.T) { c.judge(t, handshakePlays) })
 	t.Run("simultaneous", func(t *testing.T) { c.judge(t, simultaneousPlays) })
+	t.Run("data", func(t *testing.T) { c.judge(t, dataPlays) })
+	t.Run("flow", func(t *testing.T) { c.judge(t, flowPlays) })
+	t.Run("attacks", func(t *testing.T) { c.judge(t, attackPlays) })
+	t.Run("close", func(t *testing.T) { c.judge(t, closePlays) })
 	t.Run("options", func(t *testing.T) { c.judge(t, optionPlays()) })
 }
