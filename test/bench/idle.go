@@ -16,12 +16,12 @@ import (
 )
 
 const (
-	idleDialers   = 8                       // of one holder
-	idleHello     = 64                      // octets that each connection carries once
-	idleFailures  = 50                      // of one holder; after so many, no more are opened
-	idleTimeLimit = 3 * time.Minute         // for opening all
-	idleSettle    = 1500 * time.Millisecond // before memory is read
-	memoryFloor   = 2 << 30                 // octets that the machine must have left
+	idleDialers   = 8                      // of one holder
+	idleHello     = 64                     // octets that each connection carries once
+	idleFailures  = 50                     // of one holder; after so many, no more are opened
+	idleTimeLimit = 3 * time.Minute        // for opening all
+	idleSettle    = 800 * time.Millisecond // before memory is read
+	memoryFloor   = 2 << 30                // octets that the machine must have left
 	// spareFiles is what a process has open beside its connections.
 	spareFiles = 500
 	maxHolders = 64

@@ -30,8 +30,9 @@ func (r *results) text() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "\n%s; %d rounds; %s\n", r.Began.Format("2006-01-02 15:04 MST"), r.Rounds, r.Machine)
 	for _, t := range tables {
-		rows := [][]string{{"contender"}}
+		rows, some := [][]string{{"contender"}}, false
 		for _, c := range t.columns {
+			some = some || anySample(r, c.metric)
 			rows[0] = append(rows[0], c.head)
 		}
 		for _, key := range r.Contenders {
@@ -41,7 +42,9 @@ func (r *results) text() string {
 			}
 			rows = append(rows, row)
 		}
-		writeTable(&b, t.title, rows)
+		if some {
+			writeTable(&b, t.title, rows)
+		}
 	}
 	r.writeLatency(&b)
 	r.writeIdle(&b)
@@ -94,7 +97,7 @@ func (r *results) writeLatency(b *strings.Builder) {
 		}
 		rows = append(rows, []string{nameOf(key), r.cell(key, column{"ping", "", "%.0f"}), text})
 	}
-	if len(r.Samples["plain"]["ping"]) > 0 || anySample(r, "ping") {
+	if anySample(r, "ping") {
 		writeTable(b, "Ping-pong of one octet on one connection", rows)
 	}
 }
