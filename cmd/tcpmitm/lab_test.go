@@ -179,3 +179,32 @@ func TestSummaryOfALab(t *testing.T) {
 		t.Errorf("of many connections is said:\n%s", got)
 	}
 }
+
+// docs/lab.md has a command for each scenario, and no others.
+func TestLabDocumentHasEachScenario(t *testing.T) {
+	text, err := os.ReadFile("../../docs/lab.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := filepath.Glob("../../scenarios/*.toml")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no scenarios: %v", err)
+	}
+	_, table, _ := strings.Cut(string(text), "| NAME |")
+	rows := map[string]bool{}
+	for line := range strings.Lines(table) {
+		if name, command, ok := strings.Cut(strings.TrimPrefix(line, "| "), " | `"); ok && strings.Contains(command, "server") {
+			rows[name] = true
+		}
+	}
+	for _, f := range files {
+		name := strings.TrimSuffix(filepath.Base(f), ".toml")
+		if !rows[name] {
+			t.Errorf("docs/lab.md has no command for %s", f)
+		}
+		delete(rows, name)
+	}
+	for name := range rows {
+		t.Errorf("docs/lab.md has a command for %s, which is not there", name)
+	}
+}

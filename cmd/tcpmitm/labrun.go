@@ -294,7 +294,7 @@ func exitCodeOf(c *labChild) (int, error) {
 func (r *labRun) finish() {
 	left := r.lingered()
 	if left > 0 && !r.flags.quiet {
-		fmt.Fprintf(r.stderr, "tcpmitm: %d connections have not ended within %v; --linger waits longer\n", left, r.flags.linger)
+		fmt.Fprintf(r.stderr, "connections that have not ended within %v: %d; --linger waits longer\n", r.flags.linger, left)
 	}
 	r.stopGateway()
 	r.capture.end()
