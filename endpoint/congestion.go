@@ -1,6 +1,9 @@
 package endpoint
 
-import "time"
+import (
+	"math"
+	"time"
+)
 
 // CongestionControl is an algorithm of congestion avoidance. Window sizes are
 // in octets.
@@ -31,17 +34,24 @@ type congestion struct {
 	ssthresh int
 	cc       CongestionControl
 	mss      int32
-	initial  int32 // initial window in segments
 	hystart  hystart
-	limited  bool // cwnd kept us from sending since the last ACK
+	// limited tells that cwnd kept us from sending more than what lies before
+	// limitedTo: the ACKs of that may open it, of which one may be read in the
+	// same burst as others.
+	limitedTo Seq
+	initial   uint16 // initial window in segments
+	limited   bool
 }
+
+// limit notes that cwnd is what keeps us from sending beyond nxt.
+func (c *congestion) limit(nxt Seq) { c.limited, c.limitedTo = true, nxt }
 
 const infiniteWindow = 1 << 30
 
 func (c *congestion) init(cfg *Config, mss int, iss Seq) {
 	c.mss = int32(mss)
 	// RFC 6928: ten segments, or as configured.
-	c.initial = int32(cfg.InitialWindow)
+	c.initial = uint16(min(cfg.InitialWindow, math.MaxUint16))
 	c.cwnd, c.ssthresh = cfg.InitialWindow*mss, infiniteWindow
 	c.hystart = hystart{end: iss + 1}
 	if c.cc == nil {
@@ -68,7 +78,6 @@ func (c *congestion) onACK(now Time, acked int, srtt time.Duration) {
 		// (RFC 7661).
 		return
 	}
-	c.limited = false
 	if c.cwnd < c.ssthresh {
 		// One ACK may cover much, but slow start ends at ssthresh.
 		grown := min(c.hystart.growth(acked), c.ssthresh-c.cwnd)

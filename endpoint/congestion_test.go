@@ -154,3 +154,36 @@ func TestCubicIsRenoFriendly(t *testing.T) {
 		t.Errorf("ten round trips later cwnd is %d, wanted about 30000", c.cwnd)
 	}
 }
+
+// ACKs that are read in one burst, before anything can be sent, open the
+// window each: slow start doubles whatever the ACKs' timing.
+func TestACKsOfOneBurstOpenTheWindowEach(t *testing.T) {
+	cfg := DefaultConfig()
+	cfg.InitialWindow = 2
+	o := testOpen(5000)
+	o.Timestamps = false
+	e, now := NewPassive(&cfg, o), Time(time.Second)
+	var out Segment
+	poll := func() (octets int) {
+		for e.PollSegment(now, &out) {
+			octets += out.PayloadLen()
+		}
+		return octets
+	}
+	e.HandleSegment(now, &Segment{Seq: 90000, Flags: SYN, Window: 65535, Options: Options{Has: HasMSS | HasSACKPermitted, MSS: 1000}})
+	poll()
+	e.HandleSegment(now, &Segment{Seq: 90001, Ack: 5001, Flags: ACK, Window: 65535})
+	e.Write(now, NewChunk(make([]byte, 60_000), nil))
+	acked := 0
+	for _, want := range []int{2000, 4000, 8000, 16000} {
+		got := poll()
+		if got != want {
+			t.Fatalf("a flight of %d octets, wanted %d", got, want)
+		}
+		now = now.Add(50 * time.Millisecond)
+		for range got / 1000 {
+			acked += 1000
+			e.HandleSegment(now, &Segment{Seq: 90001, Ack: 5001 + Seq(acked), Flags: ACK, Window: 65535})
+		}
+	}
+}

@@ -45,6 +45,10 @@ func (e *Endpoint) detectLoss(now Time, s *Segment, info *ackInfo) {
 	if info.duplicate {
 		e.counters.DupACKsIn++
 	}
+	if e.snd.una.After(e.cong.limitedTo) {
+		// What was sent since then, cwnd had room for.
+		e.cong.limited = false
+	}
 	switch {
 	case r.active:
 		e.reduceProportionally(info, info.acked > 0 && e.inflight.lost <= before)

@@ -133,7 +133,7 @@ func (e *Endpoint) pollRetransmission(now Time, s *Segment) bool {
 	}
 	room := live[i].start.To(e.snd.una.Plus(e.snd.wnd))
 	if e.inflight.lost > budget {
-		e.cong.limited = true
+		e.cong.limit(e.snd.nxt)
 	}
 	if budget < min(e.snd.mss, live[i].len()) {
 		return false
@@ -213,7 +213,7 @@ func (e *Endpoint) pollNew(now Time, s *Segment) bool {
 	if unsent > 0 {
 		budget := e.cong.cwnd - e.pipe() + e.limitedTransmit()
 		if unsent > budget {
-			e.cong.limited = true
+			e.cong.limit(e.snd.nxt)
 		}
 		n = e.sendable(unsent, room, budget)
 		if n == 0 {
@@ -229,7 +229,7 @@ func (e *Endpoint) pollNew(now Time, s *Segment) bool {
 	}
 	n = e.emit(now, s, n, fin)
 	if e.pipe()*2 >= e.cong.cwnd {
-		e.cong.limited = true
+		e.cong.limit(e.snd.nxt)
 	}
 	return true
 }
