@@ -2,10 +2,12 @@ package lab
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // startCapture attaches `tcpmitm capture`, and waits until it is attached.
@@ -147,4 +149,133 @@ func read(t *testing.T, name string) string {
 		t.Fatal(err)
 	}
 	return string(b)
+}
+
+// TestCaptureRing wants a ring to hold the last packets and no more, to be
+// written when somebody asks, and again at the end.
+func TestCaptureRing(t *testing.T) {
+	if Plain {
+		t.Log("plain forwarding captures nothing")
+		return
+	}
+	l := New(t, Options{})
+	p := l.StartProxy(clientSide)
+	serve(t, l.Server, IPv6.At(7000), echo)
+	file, pipe := l.Path("ring.pcapng"), l.Path("pipe.pcapng")
+	q := p.startCapture("-w", file, "--ring", "64KiB", "--snaplen", "200")
+	piped := l.Gateway.Start("sh", "-c", Program+" capture --socket "+p.Socket+" -w - --count 20 > "+pipe)
+	if err := piped.WaitOutput("capturing both legs", soon); err != nil {
+		t.Fatal(err)
+	}
+	c := dial(t, l, IPv6.At(7000))
+	for range 400 {
+		exchange(t, "a few octets", c, "hello")
+	}
+	// --count ends by itself, and standard output holds a whole file.
+	if code, err := piped.Wait(soon); err != nil || code != 0 {
+		t.Errorf("the pipe ended with %d, %v:\n%s", code, err, piped.Output())
+	}
+	if n := len(fields(t, pipe, "tcp", "frame.number")); n != 20 {
+		t.Errorf("%d packets in the pipe, want 20", n)
+	}
+	if bad := fields(t, pipe, `tcp.checksum.status == "Bad" or _ws.malformed`, "frame.number"); len(bad) > 0 {
+		t.Errorf("%d packets are not in order", len(bad))
+	}
+	exchange(t, "the last words", c, "before USR1")
+	time.Sleep(captureDrain) // until the packets are in the ring
+	if err := q.Signal(syscall.SIGUSR1); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the ring is written", soon, func() (bool, string) { return strings.Contains(q.Output(), "written to "+file), q.Output() })
+	exchange(t, "more words", c, "after USR1")
+	_ = c.Close()
+	finish(t, q, syscall.SIGTERM)
+	second := strings.TrimSuffix(file, ".pcapng") + "-2.pcapng"
+	for name, want := range map[string]string{file: "before USR1", second: "after USR1"} {
+		if i, err := os.Stat(name); err != nil || i.Size() > 66<<10 || i.Size() < 60<<10 {
+			t.Errorf("%s has not the size of the ring: %v %v", name, i, err)
+		}
+		if n := len(fields(t, name, `frame contains "`+want+`"`, "frame.number")); n == 0 {
+			t.Errorf("%s does not hold %q", name, want)
+		}
+		if n := len(fields(t, name, "tcp.flags.syn == 1", "frame.number")); n != 0 {
+			t.Errorf("%s holds the first packets", name)
+		}
+	}
+}
+
+// TestCaptureTroubles wants what goes wrong to be said, and nobody but the
+// capture to suffer from it.
+func TestCaptureTroubles(t *testing.T) {
+	if Plain {
+		t.Log("plain forwarding captures nothing")
+		return
+	}
+	l := New(t, Options{})
+	p := l.StartProxy(clientSide)
+	serve(t, l.Server, IPv4.At(7000), echo)
+	for _, v := range []struct {
+		args []string
+		code int
+		says string
+	}{
+		{[]string{"-w", l.Path("none") + "/x"}, 1, "no such file or directory"},
+		{[]string{"-w", l.Path("none") + "/x", "--ring", "1MiB"}, 1, "there is no folder"},
+		{[]string{"-w", l.Path("x"), "--ring", "much"}, 2, "for example 64MiB"},
+		{[]string{"port", "80"}, 2, "say into which file"},
+		{[]string{"-w", l.Path("x"), "port", "x"}, 2, "is no port"},
+		{[]string{"-w", l.Path("x"), "--snaplen", "65536"}, 2, "no packet is longer"},
+	} {
+		out, err := p.Command(append([]string{"capture", "--socket", p.Socket}, v.args...)...)
+		if code := exitCode(err); code != v.code || !strings.Contains(out, v.says) {
+			t.Errorf("capture %q ends with %d, want %d and %q:\n%s", v.args, code, v.code, v.says, out)
+		}
+	}
+	full := p.startCapture("-w", "/dev/full")
+	still := p.startCapture("-w", l.Path("still.pcapng"))
+	if err := still.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	reader := l.Gateway.Start("sh", "-c", "("+Program+" capture --socket "+p.Socket+" -w -; echo it ended with $? >&2) | head -c 500 >/dev/null")
+	if err := reader.WaitOutput("capturing both legs", soon); err != nil {
+		t.Fatal(err)
+	}
+	c := dial(t, l, IPv4.At(7000))
+	const size = 64 << 20
+	began := time.Now()
+	go func() {
+		_, _ = io.CopyN(c, zeros{}, size)
+		_ = c.CloseWrite()
+	}()
+	if n, err := io.Copy(io.Discard, c); err != nil || n != size {
+		t.Errorf("%d of %d octets came back: %v", n, size, err)
+	}
+	if took := time.Since(began); took > 20*time.Second {
+		t.Errorf("%d octets took %v while captures were in trouble", size, took)
+	}
+	if code, err := full.Wait(soon); err != nil || code != 1 || !strings.Contains(full.Output(), "/dev/full cannot be written any further (no space left on device)") {
+		t.Errorf("a full disk: %d, %v\n%s", code, err, full.Output())
+	}
+	if code, err := reader.Wait(soon); err != nil || code != 0 || !strings.Contains(reader.Output(), "it ended with 0") {
+		t.Errorf("a reader that left: %d, %v\n%s", code, err, reader.Output())
+	}
+	if err := still.Signal(syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	// The next packet that there is room for tells of those before it.
+	again := dial(t, l, IPv4.At(7000))
+	eventually(t, "the file says where packets are missing", soon, func() (bool, string) {
+		exchange(t, "a few octets", again, "hello")
+		return strings.Contains(read(t, l.Path("still.pcapng")), "packets of this leg are missing here"), "nothing"
+	})
+	finish(t, still, syscall.SIGINT)
+	if !strings.Contains(still.Output(), "packets are missing") {
+		t.Errorf("a capture that stood still says\n%s", still.Output())
+	}
+	// One that outlives tcpmitm ends well.
+	last := p.startCapture("-w", l.Path("last.pcapng"), "--for", "20s")
+	p.Stop(syscall.SIGTERM)
+	if code, err := last.Wait(soon); err != nil || code != 0 {
+		t.Errorf("at the end of tcpmitm: %d, %v\n%s", code, err, last.Output())
+	}
 }
