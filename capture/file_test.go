@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -22,7 +23,15 @@ func stream(t *testing.T, n int) []Block {
 			r.Wire(e)
 		}
 	})
-	return blocks
+	// Statistics may come at any time.
+	var last Block
+	for _, b := range blocks {
+		if b.kind() == blockStats {
+			last = b
+		}
+	}
+	blocks = slices.DeleteFunc(blocks, func(b Block) bool { return b.kind() == blockStats })
+	return append(blocks, last)
 }
 
 func join(blocks []Block) []byte {

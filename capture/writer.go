@@ -73,7 +73,7 @@ func (r *Recorder) Run(ctx context.Context, out io.Writer, flush func() error, a
 	if err != nil {
 		return err
 	}
-	pause := time.NewTimer(0)
+	pause := time.NewTimer(statsPause)
 	defer pause.Stop()
 	for {
 		if len(r.queue) == 0 {
