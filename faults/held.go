@@ -204,6 +204,22 @@ func (s *Stage) Release(now endpoint.Time, host Host) {
 	}
 }
 
+// Flush lets out all that is held, in the order in which it came.
+func (s *Stage) Flush(now endpoint.Time, host Host) {
+	if s == nil {
+		return
+	}
+	for _, h := range s.held {
+		if h.behind > 0 {
+			h.behind = 0
+			s.sides[h.leg][direction(h.out)].behind--
+		}
+		h.waits, h.due = false, now
+	}
+	s.heapify()
+	s.Release(now, host)
+}
+
 // Finish tells the stage that nobody is left to take what arrives, and that
 // no moment will come any more: what is held for these is forgotten. What is
 // on its way to a peer still leaves at its time, for the wire does not know.

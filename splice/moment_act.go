@@ -200,7 +200,7 @@ func (s *Shard) retune(now endpoint.Time, f *flow, l endpoint.Leg) {
 			t.StretchACKs = max(t.StretchACKs, flt.N)
 		}
 	}
-	t.DeferFIN = f.by.SimultaneousClose && !(leg.peerClosed && f.acts.crossing[l] == endpoint.Never)
+	t.DeferFIN = f.by.SimultaneousClose && !f.by.Stopped() && !(leg.peerClosed && f.acts.crossing[l] == endpoint.Never)
 	if t == (endpoint.Tuning{}) && !f.acts.tuned[l] {
 		return
 	}

@@ -366,3 +366,31 @@ func TestAVanishedLegTakesNothingThatWasKept(t *testing.T) {
 		t.Errorf("%d octets were taken", n)
 	}
 }
+
+// What a rule does at the time that it is stopped ends then.
+func TestStoppingARuleEndsWhatItDoes(t *testing.T) {
+	p := newPlaybook(t, Options{Rules: faulty(
+		rules.Fault{Leg: rules.Client, On: rules.Established, Do: rules.WithholdACKs},
+		rules.Fault{Leg: rules.Server, On: rules.Data, Do: rules.Delay, By: 10 * time.Second},
+		rules.Fault{Leg: rules.Server, In: true, On: rules.FIN, Do: rules.Hold, Until: rules.HalfClosed},
+		rules.Fault{Leg: rules.Server, On: rules.FIN, Do: rules.Delay, By: time.Hour},
+	)})
+	p.play(handshake + `
+		client > P. 1:101(100) ack 1
+		client > F. 101:101(0) ack 1
+		server > F. 1:1(0) ack 1
+		+0.1
+		quiet
+	`)
+	loadRules(p.shard.opt.Rules).Rules()[0].Stop()
+	p.shard.Reconsider()
+	p.turn()
+	p.play(`
+		client < F. 1:1(0) ack 102
+		server < P. 1:101(100) ack 1
+		server < F. 101:101(0) ack 2
+	`)
+	if n := p.shard.Counters().InWire; n != 0 {
+		t.Errorf("%d segments are held", n)
+	}
+}
