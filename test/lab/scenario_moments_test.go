@@ -93,6 +93,7 @@ var momentScenarios = []scenario{
 		unreachable("protocol", 8003, 2, "Protocol not available"),
 		unreachable("port", 8004, 3, "Connection refused"),
 		unreachable("prohibited", 8005, 13, "No route to host"),
+		unreachable("number", 8007, 9, "Network is unreachable"),
 		{file: "established", port: 8006, judge: func(t *testing.T, e *evidence) {
 			wantICMP(t, e, 1)
 			wantNotBefore(t, "the ICMP message and the request", Select(e.client, func(f *Frame) bool { return f.ICMP }), pick(e.client, false, isData))

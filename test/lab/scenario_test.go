@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -107,6 +108,7 @@ func (s *scenario) play(t *testing.T) {
 	if len(parts) == 0 {
 		parts = []scenario{*s}
 	}
+	wantAllRulesPlayed(t, string(config), parts)
 	evidences := make([]*evidence, len(parts))
 	for i := range parts {
 		evidences[i] = parts[i].prepare(t, l, www)
@@ -133,6 +135,27 @@ func (s *scenario) play(t *testing.T) {
 		}
 		e.client, e.server = about(client, e.at.Port()), about(server, e.at.Port())
 		l.Sub(parts[i].file, func(t *testing.T) { parts[i].look(t, e) })
+	}
+}
+
+// portOfRule finds the ports of the rules of a configuration.
+var portOfRule = regexp.MustCompile(`(?m)^match\s*=\s*\{ ports = \[([0-9, ]+)\]`)
+
+// wantAllRulesPlayed wants a part for each port that a rule of the
+// configuration is for.
+func wantAllRulesPlayed(t *testing.T, config string, parts []scenario) {
+	t.Helper()
+	n := 0
+	for _, m := range portOfRule.FindAllStringSubmatch(config, -1) {
+		for port := range strings.SplitSeq(m[1], ",") {
+			n++
+			if !slices.ContainsFunc(parts, func(p scenario) bool { return fmt.Sprint(p.port) == strings.TrimSpace(port) || p.port == 0 && port == "80" }) {
+				t.Errorf("no part of the test is on port %s", port)
+			}
+		}
+	}
+	if n != len(parts) {
+		t.Errorf("the rules have %d ports, the test has %d parts", n, len(parts))
 	}
 }
 
