@@ -149,7 +149,9 @@ func wantAllRulesPlayed(t *testing.T, config string, parts []scenario) {
 	for _, m := range portOfRule.FindAllStringSubmatch(config, -1) {
 		for port := range strings.SplitSeq(m[1], ",") {
 			n++
-			if !slices.ContainsFunc(parts, func(p scenario) bool { return fmt.Sprint(p.port) == strings.TrimSpace(port) || p.port == 0 && port == "80" }) {
+			if !slices.ContainsFunc(parts, func(p scenario) bool {
+				return fmt.Sprint(p.port) == strings.TrimSpace(port) || p.port == 0 && port == "80"
+			}) {
 				t.Errorf("no part of the test is on port %s", port)
 			}
 		}
