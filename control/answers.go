@@ -112,6 +112,9 @@ type Counters struct {
 	EndsNotLogged   uint64      `json:"ends_not_logged"` // connections whose end was not logged
 	Rules           []RuleCount `json:"rules"`
 	Edge            Edge        `json:"edge"`
+	Queues          []Queue     `json:"queues"` // as the kernel counts
+
+	ends splice.Ends // for the metrics
 
 	// Drops counts packets that changed nothing, by reason; reasons that
 	// never occurred are there too.
@@ -123,6 +126,14 @@ type LegCount struct {
 	Octets      uint64 `json:"octets"` // handed on towards the peers
 	SegmentsIn  uint64 `json:"segments_in"`
 	SegmentsOut uint64 `json:"segments_out"`
+}
+
+// Queue is what the kernel says of one NFQUEUE.
+type Queue struct {
+	Number     int    `json:"number"`
+	Waiting    uint64 `json:"waiting"`     // packets without a verdict now
+	QueueFull  uint64 `json:"queue_full"`  // packets that found the queue full
+	SocketFull uint64 `json:"socket_full"` // packets that found the socket's buffer full
 }
 
 // RuleCount is how often a rule was asked and decided.
@@ -142,7 +153,7 @@ func countersOf(c *splice.Counters, e *Edge) *Counters {
 		CookiesSent: c.CookiesSent, CookiesAccepted: c.CookiesAccepted,
 		ToServer: legCount(c, endpoint.Server), ToClient: legCount(c, endpoint.Client),
 		BetweenShards: c.ForeignOut, NotHeld: c.WireFull, SendErrors: c.SendErrors,
-		Rules: []RuleCount{}, Edge: *e, Drops: map[string]uint64{},
+		Rules: []RuleCount{}, Edge: *e, Queues: []Queue{}, ends: c.Ends, Drops: map[string]uint64{},
 	}
 	for r := endpoint.ReasonNone + 1; r < endpoint.NumReasons; r++ {
 		out.Drops[r.String()] = c.Reasons[r] + e.Reasons[r]

@@ -59,6 +59,8 @@ var (
 	descSegments    = desc("segments_total", "TCP segments, by leg and direction; a super-segment is one.", "leg", "direction")
 	descDrops       = desc("drops_total", "Packets and segments that changed nothing, by reason.", "reason")
 	descQueue       = desc("queue_packets_total", "Packets from NFQUEUE, by what became of them: accepted, taken, or overrun (lost in a full socket buffer).", "verdict")
+	descDepth       = desc("queue_depth", "Packets in NFQUEUE that wait for a verdict, as the kernel counts.", "queue")
+	descKernelDrops = desc("queue_kernel_drops_total", "Packets that NFQUEUE could not bring, as the kernel counts: queue_full or socket_full.", "queue", "cause")
 	descSent        = desc("sent_packets_total", "Packets given to the kernel, by what became of them: sent or lost.", "event")
 	descSendErrors  = desc("send_errors_total", "Segments that could not be given to the kernel.")
 	descForeign     = desc("foreign_packets_total", "Packets that came to another shard than their connection's.")
@@ -113,6 +115,13 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	count(descSent, n.Edge.LostOut, "lost")
 	count(descSendErrors, n.SendErrors)
 	count(descForeign, n.BetweenShards)
+	c.collectEnds(out, &n.ends)
+	for _, q := range n.Queues {
+		number := strconv.Itoa(q.Number)
+		gauge(descDepth, float64(q.Waiting), number)
+		count(descKernelDrops, q.QueueFull, number, "queue_full")
+		count(descKernelDrops, q.SocketFull, number, "socket_full")
+	}
 	for _, r := range n.Rules {
 		count(descRule, r.Reached, r.Name, r.Action, "reached")
 		count(descRule, r.Taken, r.Name, r.Action, "taken")

@@ -105,6 +105,7 @@ func TestMetrics(t *testing.T) {
 		t.Fatal(err)
 	}
 	address := l.Addr().String()
+	g.Queues = func() []Queue { return []Queue{{Number: 29300, Waiting: 3, QueueFull: 4, SocketFull: 5}} }
 	s := ServeMetrics(l, g.Source)
 	defer s.Close()
 	a, err := http.Get("http://" + address + "/metrics")
@@ -117,6 +118,11 @@ func TestMetrics(t *testing.T) {
 		`tcpmitm_connections_opened_total 1`, `tcpmitm_connections{phase="half_open"} 1`, `tcpmitm_connections{phase="open"} 0`,
 		`tcpmitm_drops_total{reason="bad-checksum"} 20`, `tcpmitm_bytes_total{leg="server"} 0`,
 		`tcpmitm_segments_total{direction="in",leg="client"} 1`, `tcpmitm_build_info{version="test"} 1`, "go_goroutines",
+		`tcpmitm_queue_depth{queue="29300"} 3`, `tcpmitm_queue_kernel_drops_total{cause="queue_full",queue="29300"} 4`,
+		`tcpmitm_queue_kernel_drops_total{cause="socket_full",queue="29300"} 5`,
+		`tcpmitm_connection_ends_total{cause="RST",first="server"} 0`, `tcpmitm_handshakes_total{leg="client"} 0`,
+		`tcpmitm_retransmissions_total{by="peer",leg="server"} 0`, `tcpmitm_rtt_seconds_bucket{leg="server",le="0.0025"} 0`,
+		`tcpmitm_handshake_seconds_count{leg="client"} 0`,
 		`tcpmitm_rule_fired_total{kind="fault",number="1",rule="r",what="client data drop nth 2"} 0`,
 	} {
 		if !strings.Contains(string(body), want) {

@@ -18,6 +18,8 @@ type Source struct {
 	// Edge tells what the kernel's edge of a shard has counted. It is called
 	// on that shard's goroutine; nil is nothing.
 	Edge func(shard int) Edge
+	// Queues tells what the kernel says of the queues; nil is nothing.
+	Queues func() []Queue
 	// Rules returns the rules in force; nil is none.
 	Rules func() *rules.Set
 	// Lost tells what the trace could not show; nil is nothing.
@@ -117,6 +119,9 @@ func (s *Source) counters() (*Counters, error) {
 	out.UptimeSeconds = time.Since(s.Started).Seconds()
 	out.Shards = len(s.Shards)
 	out.Goroutines = runtime.NumGoroutine()
+	if s.Queues != nil {
+		out.Queues = append(out.Queues, s.Queues()...)
+	}
 	if s.Rules != nil {
 		for _, r := range s.Rules().Rules() {
 			out.Rules = append(out.Rules, RuleCount{Name: r.Name, Action: r.Action.String(), Reached: r.Reached(), Taken: r.Taken()})

@@ -109,6 +109,7 @@ func (s *Shard) finish(now endpoint.Time, f *flow) {
 	f.dropPipelines()
 	s.givePlace(f)
 	s.counters.Closed++
+	s.counters.Ends.countEnd(f)
 	if s.opt.Observer == nil {
 		return
 	}

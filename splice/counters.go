@@ -25,6 +25,7 @@ type Counters struct {
 	Faults                       uint64    // that acted
 	Turns                        uint64    // times that Transmit had something to do
 	Reasons                      endpoint.Reasons
+	Ends                         Ends
 }
 
 // Counters returns the present values.
@@ -69,4 +70,5 @@ func (c *Counters) Add(d *Counters) {
 	for r := range c.Reasons {
 		c.Reasons[r] += d.Reasons[r]
 	}
+	c.Ends.merge(&d.Ends)
 }

@@ -112,6 +112,10 @@ var howNames = map[splice.How]string{
 	splice.ByShutdown:    "shutdown",
 }
 
+// HowName is how logs and metrics call the way in which a connection's
+// closing began.
+func HowName(h splice.How) string { return how(h) }
+
 // how names the way in which a connection's closing began.
 func how(h splice.How) string {
 	if s, ok := howNames[h]; ok {

@@ -209,7 +209,8 @@ func (g *gateway) launch(tracer *trace.Tracer) (*control.Source, error) {
 	})
 	return &control.Source{
 		Shards: g.shards, Version: version, Started: started, Rules: g.rules.Load, Rulebook: g.rulebook, Lost: tracer.Lost, Tracer: tracer,
-		Edge: func(shard int) control.Edge { return edgeOf(g.ports[shard]) },
+		Queues: func() []control.Queue { return queuesOf(g.firewall) },
+		Edge:   func(shard int) control.Edge { return edgeOf(g.ports[shard]) },
 	}, nil
 }
 

@@ -117,3 +117,12 @@ func edgeOf(p *nfq.Port) control.Edge {
 		Reasons:       c.Reasons,
 	}
 }
+
+// queuesOf says what the kernel says of the queues in the words of the control
+// interface.
+func queuesOf(f *nfq.Firewall) (out []control.Queue) {
+	for _, q := range f.KernelQueues() {
+		out = append(out, control.Queue{Number: int(q.Number), Waiting: q.Waiting, QueueFull: q.QueueFull, SocketFull: q.SocketFull})
+	}
+	return out
+}

@@ -1,0 +1,130 @@
+package splice
+
+import (
+	"time"
+
+	"tcpmitm/endpoint"
+)
+
+// NumHows is how many ways there are in which a connection ends.
+const NumHows = int(ByShutdown) + 1
+
+// Enders who can close first, as an index.
+const (
+	EndedByClient = iota
+	EndedByServer
+	EndedByUs
+	NumEnders
+)
+
+// EnderNames are those of Summary.FirstClose.
+var EnderNames = [NumEnders]string{endpoint.Client.String(), endpoint.Server.String(), "tcpmitm"}
+
+// RTTBounds are the upper bounds of a Histogram's buckets but the last, which
+// has none.
+var RTTBounds = [...]time.Duration{
+	100 * time.Microsecond, 250 * time.Microsecond, 500 * time.Microsecond,
+	time.Millisecond, 2500 * time.Microsecond, 5 * time.Millisecond,
+	10 * time.Millisecond, 25 * time.Millisecond, 50 * time.Millisecond,
+	100 * time.Millisecond, 250 * time.Millisecond, 500 * time.Millisecond,
+	time.Second, 2500 * time.Millisecond, 10 * time.Second,
+}
+
+// Histogram counts durations by RTTBounds.
+type Histogram struct {
+	Buckets [len(RTTBounds) + 1]uint64
+	Sum     uint64 // nanoseconds
+}
+
+func (h *Histogram) add(d time.Duration) {
+	i := 0
+	for i < len(RTTBounds) && d > RTTBounds[i] {
+		i++
+	}
+	h.Buckets[i]++
+	h.Sum += uint64(max(d, 0))
+}
+
+// Count is how many durations there were.
+func (h *Histogram) Count() (n uint64) {
+	for _, b := range h.Buckets {
+		n += b
+	}
+	return n
+}
+
+func (h *Histogram) merge(o *Histogram) {
+	for i := range h.Buckets {
+		h.Buckets[i] += o.Buckets[i]
+	}
+	h.Sum += o.Sum
+}
+
+// LegEnds sum up the legs of one kind of connections that are over.
+type LegEnds struct {
+	Handshakes      uint64 // that were completed
+	Retransmits     uint64
+	Timeouts        uint64 // of the retransmission timer
+	FastRecoveries  uint64
+	PeerRetransmits uint64    // segments that came again
+	RTT             Histogram // the last smoothed RTT of each leg that has one
+	Handshake       Histogram // from SYN to ESTABLISHED
+}
+
+// Ends sum up the connections that are over. They are counted at a
+// connection's end, so that they cost nothing on the way of a segment.
+type Ends struct {
+	Legs [2]LegEnds
+	By   [NumEnders][NumHows]uint64 // by who closed first and how
+}
+
+func (e *Ends) merge(o *Ends) {
+	for l := range e.Legs {
+		to, from := &e.Legs[l], &o.Legs[l]
+		to.Handshakes += from.Handshakes
+		to.Retransmits += from.Retransmits
+		to.Timeouts += from.Timeouts
+		to.FastRecoveries += from.FastRecoveries
+		to.PeerRetransmits += from.PeerRetransmits
+		to.RTT.merge(&from.RTT)
+		to.Handshake.merge(&from.Handshake)
+	}
+	for who := range e.By {
+		for how := range e.By[who] {
+			e.By[who][how] += o.By[who][how]
+		}
+	}
+}
+
+// countEnd counts a connection that is over.
+func (e *Ends) countEnd(f *flow) {
+	who := EndedByUs
+	switch f.firstClose {
+	case EnderNames[EndedByClient]:
+		who = EndedByClient
+	case EnderNames[EndedByServer]:
+		who = EndedByServer
+	}
+	e.By[who][f.how]++
+	for l := range f.legs {
+		e.Legs[l].countLeg(&f.legs[l])
+	}
+}
+
+func (e *LegEnds) countLeg(l *leg) {
+	e.PeerRetransmits += uint64(l.record.peerRetransmits)
+	if d := since(l.record.syn, l.record.established); d != NotYet {
+		e.Handshakes++
+		e.Handshake.add(d)
+	}
+	if l.ep == nil {
+		return
+	}
+	i := l.ep.Info()
+	e.Retransmits += uint64(i.Retransmits)
+	e.Timeouts += uint64(i.Timeouts)
+	e.FastRecoveries += uint64(i.FastRecoveries)
+	if i.SRTT > 0 {
+		e.RTT.add(i.SRTT)
+	}
+}
