@@ -128,6 +128,7 @@ func TestCaptureFile(t *testing.T) {
 			t.Errorf("the server saw %v, which the file does not have: %v", f, isn)
 		}
 	}
+	wantLegsApart(t, l, file)
 	out, err := runHost("capinfos", file)
 	if err != nil {
 		t.Fatalf("capinfos: %v\n%s", err, out)
@@ -139,6 +140,31 @@ func TestCaptureFile(t *testing.T) {
 	}
 	if i, err := os.Stat(file); err != nil || i.Mode().Perm() != 0o600 {
 		t.Errorf("others can read it: %v %v", i, err)
+	}
+}
+
+// wantLegsApart wants each leg, taken out of the file as docs/capture.md says,
+// to be one conversation in which Wireshark's analysis misses nothing.
+func wantLegsApart(t *testing.T, l *Lab, file string) {
+	t.Helper()
+	for _, leg := range []string{"client", "server"} {
+		part := l.Path(leg + ".pcapng")
+		if out, err := runHost("tshark", "-r", file, "-n", "-Y", `frame.interface_name == "`+leg+`"`, "-w", part); err != nil {
+			t.Fatalf("tshark: %v\n%s", err, tail(out))
+		}
+		streams := map[string]bool{}
+		for _, row := range fields(t, part, "tcp", "tcp.stream") {
+			streams[row[0]] = true
+		}
+		if len(streams) != 1 {
+			t.Errorf("the %s leg is %d conversations", leg, len(streams))
+		}
+		if odd := fields(t, part, "tcp.analysis.ack_lost_segment or tcp.analysis.lost_segment", "frame.number"); len(odd) > 0 {
+			t.Errorf("packets are missing in the %s leg, says the analysis of frames %v", leg, odd)
+		}
+		if n := len(fields(t, part, "tcp.analysis.retransmission or tcp.analysis.fast_retransmission or tcp.analysis.out_of_order", "frame.number")); n == 0 {
+			t.Errorf("the repair of what a fault lost on the %s leg is not seen", leg)
+		}
 	}
 }
 
