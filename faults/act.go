@@ -11,6 +11,9 @@ import (
 // them at most.
 const reorderPatience = 100 * time.Millisecond
 
+// LongestHold is how long a segment is held for a moment that does not come.
+const LongestHold = time.Hour
+
 // act lets fault i act on a segment, and the later ones on what it leaves.
 func (s *Stage) act(now endpoint.Time, t *trip, i int, host Host) {
 	f, c := &s.p.faults[i], &s.counts[i]
@@ -63,6 +66,8 @@ func (s *Stage) takeAway(now endpoint.Time, t *trip, i int, host Host) bool {
 			by = jittered(by, f.Jitter, rules.Draw(s.p.rule.Seed, s.ordinal, uint64(f.index), c.left, saltJitter))
 		}
 		due = now.Add(by)
+	case rules.Hold:
+		due = now.Add(LongestHold)
 	case rules.Reorder:
 		due, n = now.Add(reorderPatience), f.Behind
 	}

@@ -174,16 +174,28 @@ func TestHoldUntilAMoment(t *testing.T) {
 	b := newBench(t, rules.Fault{Leg: rules.Server, On: rules.Data, Do: rules.Hold, Until: rules.Closing})
 	b.open(server)
 	b.give(server, true, ack, 1, 200)
-	b.after(time.Hour)
+	b.after(time.Minute)
 	b.want("no moment, no data")
 	b.stage.Reach(b.now, client, rules.Closing, b)
 	b.want("of the other leg")
 	b.stage.Reach(b.now, server, rules.HalfClosed, b)
 	b.want("another moment")
 	b.stage.Reach(b.now, server, rules.Closing, b)
-	b.want("out", "+1h0m0s server out 1:101 .", "+1h0m0s server out 101:201 .")
+	b.want("out", "+1m0s server out 1:101 .", "+1m0s server out 101:201 .")
 	b.give(server, true, ack, 201, 50)
-	b.want("the moment is past", "+1h0m0s server out 201:251 .")
+	b.want("the moment is past", "+1m0s server out 201:251 .")
+	b.wantEmpty()
+}
+
+// It may never come: then what is held leaves after an hour.
+func TestHoldUntilAMomentThatDoesNotCome(t *testing.T) {
+	b := newBench(t, rules.Fault{Leg: rules.Server, On: rules.Data, Do: rules.Hold, Until: rules.Closing})
+	b.open(server)
+	b.give(server, true, ack, 1, 100)
+	b.after(LongestHold - time.Millisecond)
+	b.want("held")
+	b.after(time.Millisecond)
+	b.want("out", "+1h0m0s server out 1:101 .")
 	b.wantEmpty()
 }
 

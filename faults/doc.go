@@ -66,6 +66,7 @@
 //
 // # Bounds
 //
+// What is held for a moment that does not come leaves after LongestHold.
 // A connection holds at most MaxHeldSegments segments and MaxHeldOctets octets,
 // all connections of a shard maxWireSegments and maxWireOctets. What should be
 // held beyond that passes as if the fault had not chosen it, and Wire.Full

@@ -8,10 +8,6 @@ import (
 	"tcpmitm/rules"
 )
 
-// longestHold is how long a decided segment is held at most: what waits for a
-// moment that never comes leaves then.
-const longestHold = time.Hour
-
 // numHeldKinds is how many kinds of segments endpoints hold.
 const numHeldKinds = int(endpoint.HeldFIN) + 1
 
@@ -46,9 +42,9 @@ func (h *holder) Hold(now endpoint.Time, k endpoint.HeldKind) time.Duration {
 		if !a.counts[i].Choose(&flt.Which, p.rule.Seed, f.ordinal, i) {
 			continue
 		}
-		by := longestHold
+		by := faults.LongestHold
 		if flt.Do == rules.Delay {
-			by = min(jittered(flt, p.rule.Seed, f.ordinal, i, a.draw()), longestHold)
+			by = min(jittered(flt, p.rule.Seed, f.ordinal, i, a.draw()), faults.LongestHold)
 		}
 		h.shard.fired(now, f, i, by, 0)
 		h.note[k] = p.notes[i]
