@@ -16,7 +16,7 @@ func TestFilter(t *testing.T) {
 		rule: "late goodbye", leg: endpoint.Server,
 	}
 	six := subject{conn: 18, client: netip.MustParseAddrPort("[2001:db8::1]:5000"), server: netip.MustParseAddrPort("[2001:db8:1::2]:443"), fault: true}
-	over := subject{conn: 17, client: four.client, server: four.server, bothLegs: true}
+	over := subject{conn: 17, client: four.client, server: four.server, bothLegs: true, verdict: true}
 	for _, v := range []struct {
 		text            string
 		four, six, over bool
@@ -47,6 +47,8 @@ func TestFilter(t *testing.T) {
 		{"faults", false, true, false},
 		{"not faults", true, false, true},
 		{"not not faults", false, true, false},
+		{"verdicts", false, false, true},
+		{"verdicts or faults", false, true, true},
 		{"host 10.1.0.2 and port 80", true, false, true},
 		{"host 10.1.0.2 port 81", false, false, false},
 		{"port 80 or port 443", true, true, true},
