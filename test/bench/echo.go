@@ -23,7 +23,8 @@ const roleEcho = "echo"
 
 // echoServer sends back what it gets, on one thread and without memory for a
 // connection. Several processes share the ports, because a process may have
-// too few descriptors for all connections. SIGUSR1 has it drop all of them.
+// too few descriptors for all connections. SIGUSR1 has it drop all of them,
+// SIGTERM end.
 type echoServer struct {
 	epoll     int
 	listeners map[int]bool
@@ -35,8 +36,8 @@ func echo(args []string) error {
 	if len(args) < 2 {
 		return errors.New("usage: echo ADDRESS PORT...")
 	}
-	purge := make(chan os.Signal, 1)
-	signal.Notify(purge, syscall.SIGUSR1)
+	asked := make(chan os.Signal, 1)
+	signal.Notify(asked, syscall.SIGUSR1, syscall.SIGTERM)
 	e := &echoServer{listeners: map[int]bool{}, open: map[int]bool{}}
 	var err error
 	if e.epoll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
@@ -52,7 +53,7 @@ func echo(args []string) error {
 		}
 	}
 	fmt.Println("ready")
-	return e.serve(purge)
+	return e.serve(asked)
 }
 
 func (e *echoServer) listen(address string, port int) error {
@@ -74,7 +75,7 @@ func (e *echoServer) watch(fd int) error {
 	return unix.EpollCtl(e.epoll, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(fd)})
 }
 
-func (e *echoServer) serve(purge <-chan os.Signal) error {
+func (e *echoServer) serve(asked <-chan os.Signal) error {
 	events := make([]unix.EpollEvent, echoBurst)
 	buf := make([]byte, echoBuffer)
 	for {
@@ -90,14 +91,24 @@ func (e *echoServer) serve(purge <-chan os.Signal) error {
 			}
 		}
 		select {
-		case <-purge:
+		case s := <-asked:
 			for fd := range e.open {
 				_ = unix.Close(fd)
 			}
 			clear(e.open)
+			if s == syscall.SIGTERM {
+				return e.close()
+			}
 		default:
 		}
 	}
+}
+
+func (e *echoServer) close() error {
+	for fd := range e.listeners {
+		_ = unix.Close(fd)
+	}
+	return unix.Close(e.epoll)
 }
 
 func (e *echoServer) accept(listener int) {

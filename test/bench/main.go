@@ -99,7 +99,7 @@ func run(ctx context.Context, p *plan) error {
 	}
 	if p.wants("micro") {
 		say("cost of a segment by the number of flows")
-		if err := b.results.runMicro(ctx, p.micro); err != nil {
+		if err := b.results.runMicro(ctx, p.folder, p.micro); err != nil {
 			b.results.fail("micro-benchmark", err)
 		}
 	}
