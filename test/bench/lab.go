@@ -54,7 +54,7 @@ func newLab(gateways int) (*lab, error) {
 	sweep()
 	l := &lab{}
 	var err error
-	if l.folder, err = os.MkdirTemp("", "tcpmitm-bench-"); err != nil {
+	if l.folder, err = os.MkdirTemp("", fmt.Sprintf("%s%d-", namePrefix, os.Getpid())); err != nil {
 		return l, err
 	}
 	// Programs that give up root have to read their files there.
@@ -179,18 +179,30 @@ func (l *lab) close() {
 
 // sweep removes what runs left behind that were killed.
 func sweep() {
-	entries, err := os.ReadDir("/run/netns")
+	for _, name := range leftBehind("/run/netns") {
+		removeNamespace(name)
+	}
+	for _, name := range leftBehind(os.TempDir()) {
+		_ = os.RemoveAll(filepath.Join(os.TempDir(), name))
+	}
+}
+
+// leftBehind lists what in a folder has the number of a process in its name
+// that is no more.
+func leftBehind(folder string) (names []string) {
+	entries, err := os.ReadDir(folder)
 	if err != nil {
-		return
+		return nil
 	}
 	for _, e := range entries {
 		rest, ours := strings.CutPrefix(e.Name(), namePrefix)
 		number, _, _ := strings.Cut(rest, "-")
 		pid, err := strconv.Atoi(number)
-		if ours && err == nil && syscall.Kill(pid, 0) != nil {
-			removeNamespace(e.Name())
+		if ours && err == nil && errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) {
+			names = append(names, e.Name())
 		}
 	}
+	return names
 }
 
 func removeNamespace(name string) {

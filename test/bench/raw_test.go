@@ -1,7 +1,9 @@
 package main
 
 import (
+	"fmt"
 	"os"
+	"path/filepath"
 	"syscall"
 	"testing"
 
@@ -57,5 +59,20 @@ func TestEchoAndPurge(t *testing.T) {
 	}
 	if _, err := dialRaw("", "127.0.0.1", 1); err == nil {
 		t.Error("somebody listens on port 1")
+	}
+}
+
+func TestLeftBehind(t *testing.T) {
+	const nobody = 1<<22 + 1 // above the highest process number that there can be
+	folder := t.TempDir()
+	for _, name := range []string{
+		fmt.Sprint(namePrefix, nobody, "-c"), fmt.Sprint(namePrefix, os.Getpid(), "-c"), namePrefix + "x-c", fmt.Sprint("other", nobody, "-c"),
+	} {
+		if err := os.Mkdir(filepath.Join(folder, name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := leftBehind(folder); len(got) != 1 || got[0] != fmt.Sprint(namePrefix, nobody, "-c") {
+		t.Errorf("left behind: %v", got)
 	}
 }
