@@ -38,9 +38,10 @@ import (
 type play struct {
 	name  string
 	steps string
-	port  uint16   // of the server, where a rule is to match; 0: any
-	only  Family   // 0: both
-	known []string // complaints of the jury's that are meant
+	port  uint16       // of the server, where a rule is to match; 0: any
+	only  Family       // 0: both
+	after func(*stage) // what follows the steps; nil: nothing
+	known []string     // complaints of the jury's that are meant
 }
 
 // playLimit bounds one wait for something that must come: it is long, for the
@@ -95,6 +96,9 @@ func (s *stage) perform() (failure string) {
 		if s.line = strings.TrimSpace(line); s.line != "" {
 			s.step(s.line)
 		}
+	}
+	if s.play.after != nil {
+		s.play.after(s)
 	}
 	var wrong []string
 	for _, leg := range s.legs {

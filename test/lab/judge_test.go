@@ -37,7 +37,7 @@ keep_alive = { idle = "1s", interval = "1s", count = 2 }
 `
 
 // judgeAtOnce bounds the plays that are played at the same time.
-const judgeAtOnce = 24
+const judgeAtOnce = 100
 
 // judgePorts counts the ports that plays have had, so that no two meet.
 var judgePorts atomic.Uint32
@@ -102,12 +102,11 @@ func (c *judgeCourt) judge(t *testing.T, plays []play) {
 	}
 	all.Wait()
 	for _, r := range results {
-		t.Run(r.name, func(t *testing.T) {
-			if r.failure != "" {
-				t.Error(r.failure)
-			}
-		})
+		if r.failure != "" {
+			t.Errorf("%s: %s", r.name, r.failure)
+		}
 	}
+	t.Logf("%d plays", len(results))
 }
 
 // TestJudge judges the running program from outside, with TCPs of the judge's
@@ -120,5 +119,6 @@ func TestJudge(t *testing.T) {
 	t.Run("flow", func(t *testing.T) { c.judge(t, flowPlays) })
 	t.Run("attacks", func(t *testing.T) { c.judge(t, attackPlays) })
 	t.Run("close", func(t *testing.T) { c.judge(t, closePlays) })
+	t.Run("arrives", func(t *testing.T) { judgeArrivals(t, c) })
 	t.Run("options", func(t *testing.T) { c.judge(t, optionPlays()) })
 }
