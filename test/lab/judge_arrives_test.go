@@ -12,7 +12,7 @@ import (
 type ruling int
 
 const (
-	noAnswer   ruling = iota // nothing at once; an ACK may be delayed
+	noAnswer  ruling = iota // nothing at once; an ACK may be delayed
 	answerACK               // <SEQ=SND.NXT><ACK=RCV.NXT><CTL=ACK>
 	answerRST               // <SEQ=SEG.ACK><CTL=RST>
 	answerSYN               // the SYN-ACK again, or an ACK
