@@ -64,6 +64,7 @@ type judgeLeg struct {
 	toldAny   bool
 	ackSent   uint32 // the latest acknowledgement that we have sent
 	heardEnd  uint32 // beyond the last number that we have heard
+	whole     uint32 // the relative number up to which the peer's octets are here
 	edge      uint32 // the furthest right edge that we were told
 	edgeAny   bool
 	nxt       uint32 // the latest acknowledgement that we have heard
@@ -172,7 +173,7 @@ func (l *judgeLeg) meet(s *judgeSegment) {
 	}
 	l.irs, l.met = s.seq, true
 	l.theirs = readSaid(s)
-	l.heardEnd, l.edgeAny, l.tsAny = s.seq, false, false
+	l.heardEnd, l.edgeAny, l.tsAny, l.whole = s.seq, false, false, 1
 }
 
 // judge holds a segment against what must be true of all.
@@ -324,6 +325,9 @@ func (l *judgeLeg) judgeText(s *judgeSegment) {
 	if l.toldAny && len(s.data) > 0 && before(l.told, end) && !(len(s.data) == 1) {
 		l.complain(s, "%d octets beyond the window", end-l.told)
 	}
+	if n := end - l.irs; s.seq-l.irs <= l.whole && before(l.whole, n) {
+		l.whole = n
+	}
 	if before(l.heardEnd, end) {
 		l.heardEnd = end
 	}
@@ -446,6 +450,15 @@ func (l *judgeLeg) remember(p *judgePacket, s *judgeSegment) {
 	}
 	if !before(p.ack, l.ackSent) || l.ackSent == 0 {
 		l.ackSent = p.ack
+	}
+}
+
+// stamp gives a packet timestamps if they were negotiated.
+func (l *judgeLeg) stamp(p *judgePacket) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.usesTS() {
+		p.options = timestampsOption(l.tsOurs+1, l.tsTheirs)
 	}
 }
 

@@ -119,6 +119,7 @@ func TestJudge(t *testing.T) {
 	t.Run("flow", func(t *testing.T) { c.judge(t, flowPlays) })
 	t.Run("attacks", func(t *testing.T) { c.judge(t, attackPlays) })
 	t.Run("close", func(t *testing.T) { c.judge(t, closePlays) })
+	t.Run("windows", func(t *testing.T) { judgeWindows(t, c) })
 	t.Run("arrives", func(t *testing.T) { judgeArrivals(t, c) })
 	t.Run("options", func(t *testing.T) { c.judge(t, optionPlays()) })
 }
