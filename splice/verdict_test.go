@@ -142,3 +142,40 @@ func TestAFlowIsSmall(t *testing.T) {
 		t.Errorf("a flow takes %d octets, more than %d", n, limit)
 	}
 }
+
+// What follows a FIN on a leg, in either direction, is counted where it is new.
+func TestDataAfterFINIsCounted(t *testing.T) {
+	p := newPlaybook(t, Options{})
+	p.play(`
+		client > S 0:0(0) <mss 1400>
+		server < S 0:0(0)
+		server > S. 0:0(0) ack 1 win 60000 <mss 1400>
+		server < . 1:1(0) ack 1
+		client < S. 0:0(0) ack 1
+		client > . 1:1(0) ack 1 win 60000
+		client > F. 1:1(0) ack 1 win 60000
+		client < . 1:1(0) ack 2
+		server < F. 1:1(0) ack 1
+		server > . 1:1(0) ack 2 win 60000
+		server > P. 1:101(100) ack 2 win 60000
+		client < P. 1:101(100) ack 2
+		client > . 2:2(0) ack 101 win 60000
+		+0.05
+		server < . 2:2(0) ack 101
+		# what is sent again is not new
+		server > P. 1:101(100) ack 2 win 60000
+		server < . 2:2(0) ack 101
+		server > F. 101:101(0) ack 2 win 60000
+		server < . 2:2(0) ack 102
+		client < F. 101:101(0) ack 2
+		client > . 2:2(0) ack 102 win 60000
+	`)
+	if len(p.watch.closed) != 1 {
+		t.Fatalf("%d connections are over", len(p.watch.closed))
+	}
+	for l, v := range p.watch.closed[0].Legs {
+		if v.DataAfterFIN != 1 {
+			t.Errorf("leg %d: %d segments with data after FIN, want 1", l, v.DataAfterFIN)
+		}
+	}
+}
