@@ -5,6 +5,7 @@ SHELL       := /bin/bash
 GO          ?= go
 PREFIX      ?= /usr/local
 DESTDIR     ?=
+UNITDIR     ?= /etc/systemd/system
 # Where the simulator is built for a long run.
 SIM         := $(CURDIR)/bin/sim.test
 # The race detector needs a C compiler, and not every machine has one.
@@ -19,7 +20,7 @@ MICRO       := ^Benchmark([^P]|P[^a]|Pa[^t])
 QUIET       := grep -Ev --line-buffered '^=== (PAUSE|CONT|NAME)|^=== RUN .*/|^\s+--- PASS'
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test unit sim fuzz interop lab lab-plain lab-race bench bench-quick bench-micro lint fmt deps-demo deps-test deps-bench root clean install uninstall
+.PHONY: help build demo test unit sim fuzz interop lab lab-plain lab-race bench bench-quick bench-micro lint fmt deps-demo deps-test deps-bench root clean install uninstall man deb package-test
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,8 +33,8 @@ build: ## bin/tcpmitm
 demo: root deps-demo build ## three network namespaces, real traffic, one ladder (root, under a minute)
 	@test/demo/demo.sh bin/tcpmitm
 
-test: root deps-test build ## all tests: unit, simulator, interop, namespace lab (root, under 15 minutes)
-	@$(MAKE) --no-print-directory -k unit sim interop lab $(if $(RACE),lab-race)
+test: root deps-test build ## all tests: unit, simulator, interop, package, namespace lab (root, under 15 minutes)
+	@$(MAKE) --no-print-directory -k unit sim interop package-test lab $(if $(RACE),lab-race)
 	@echo "== all tests passed"
 
 unit: ## unit tests, with the race detector where there is a C compiler
@@ -83,17 +84,39 @@ lint: ## gofmt and go vet
 fmt: ## gofmt -w
 	@gofmt -w $$(git ls-files --cached --others --exclude-standard '*.go')
 
-install: build ## the program, its configuration if there is none yet, and a systemd unit (DESTDIR=, PREFIX=/usr/local)
+man: ## the manual pages, in bin/man
+	@rm -rf bin/man
+	@$(GO) run -tags manpages ./cmd/tcpmitm man bin/man config.toml
+
+install: build man ## the program, its manual, its configuration if there is none yet, and a systemd unit (DESTDIR=, PREFIX=/usr/local)
 	install -D -m 755 bin/tcpmitm $(DESTDIR)$(PREFIX)/sbin/tcpmitm
 	install -D -m 644 README.md $(DESTDIR)$(PREFIX)/share/doc/tcpmitm/README.md
+	install -D -m 644 config.toml $(DESTDIR)$(PREFIX)/share/doc/tcpmitm/examples/config.toml
+	install -D -m 644 packaging/grafana.json $(DESTDIR)$(PREFIX)/share/doc/tcpmitm/examples/grafana.json
+	install -d $(DESTDIR)$(PREFIX)/share/man/man5 $(DESTDIR)$(PREFIX)/share/man/man8
+	install -m 644 bin/man/*.5 $(DESTDIR)$(PREFIX)/share/man/man5
+	install -m 644 bin/man/*.8 $(DESTDIR)$(PREFIX)/share/man/man8
+	install -d $(DESTDIR)$(PREFIX)/share/bash-completion/completions $(DESTDIR)$(PREFIX)/share/zsh/site-functions $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
+	bin/tcpmitm completion bash >$(DESTDIR)$(PREFIX)/share/bash-completion/completions/tcpmitm
+	bin/tcpmitm completion zsh >$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_tcpmitm
+	bin/tcpmitm completion fish >$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/tcpmitm.fish
 	test -e $(DESTDIR)/etc/tcpmitm/config.toml || install -D -m 644 config.toml $(DESTDIR)/etc/tcpmitm/config.toml
-	@mkdir -p $(DESTDIR)/etc/systemd/system
-	sed 's,/usr/local,$(PREFIX),g' packaging/tcpmitm.service >$(DESTDIR)/etc/systemd/system/tcpmitm.service
+	@mkdir -p $(DESTDIR)$(UNITDIR)
+	sed 's,/usr/local,$(PREFIX),g' packaging/tcpmitm.service >$(DESTDIR)$(UNITDIR)/tcpmitm.service
 	@echo "== installed; next: edit /etc/tcpmitm/config.toml, then systemctl daemon-reload && systemctl enable --now tcpmitm"
 
 uninstall: ## what install has put there, but for the configuration
-	rm -f $(DESTDIR)$(PREFIX)/sbin/tcpmitm $(DESTDIR)/etc/systemd/system/tcpmitm.service
+	rm -f $(DESTDIR)$(PREFIX)/sbin/tcpmitm $(DESTDIR)$(UNITDIR)/tcpmitm.service
+	rm -f $(DESTDIR)$(PREFIX)/share/man/man5/tcpmitm.toml.5 $(DESTDIR)$(PREFIX)/share/man/man8/tcpmitm.8 $(DESTDIR)$(PREFIX)/share/man/man8/tcpmitm-*.8
+	rm -f $(DESTDIR)$(PREFIX)/share/bash-completion/completions/tcpmitm $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_tcpmitm $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/tcpmitm.fish
 	rm -rf $(DESTDIR)$(PREFIX)/share/doc/tcpmitm
+
+deb: ## a Debian package, in bin/ (OUT=)
+	@MAKE="$(MAKE)" GO="$(GO)" packaging/build-deb $(or $(OUT),bin)
+
+package-test: root ## the Debian package: built, looked into, installed in a root of its own (root)
+	@echo "== Debian package"
+	@$(GO) test -count=1 -timeout 5m ./test/deb
 
 clean: ## remove what was built
 	@rm -rf bin

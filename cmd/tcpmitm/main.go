@@ -65,6 +65,9 @@ func execute(args []string, stdout, stderr io.Writer) int {
 	return exitFailed
 }
 
+// extraCommands are those that a build tag adds; see man.go.
+var extraCommands []func() *cobra.Command
+
 func newRoot() *cobra.Command {
 	root := &cobra.Command{
 		Use:               "tcpmitm",
@@ -74,6 +77,9 @@ func newRoot() *cobra.Command {
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
 		Args:              noArgs,
 		RunE:              func(c *cobra.Command, _ []string) error { return c.Help() },
+	}
+	for _, add := range extraCommands {
+		root.AddCommand(add())
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(newRun(), newCheck(), newDoctor(), newFirewall(), newSS(), newRule(), newTrace(), newCapture(), newExpect(), newVersion(),
