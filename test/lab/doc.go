@@ -15,5 +15,10 @@
 // With Plain set, StartProxy starts nothing and the gateway only forwards:
 // that proves the mechanics of a test apart from what it tests.
 //
+// The judge (judge_*_test.go) has TCPs of its own on one end or both, with
+// addresses that no host has: it says and hears raw packets, by plays that
+// judge_play_test.go explains, and holds all that it hears against what every
+// segment must be.
+//
 // All of this needs root. Without it New fails the test and says so.
 package lab
