@@ -63,7 +63,8 @@ const (
 	// one alone, the other peer is not told, and is answered as before.
 	ResetLeg
 	// SendFIN is "fin": our FIN, though the other peer has not closed. What
-	// that one still sends is acknowledged to it, and thrown away.
+	// that one still sends is acknowledged to it, and thrown away; when the leg
+	// is over, it is given up 20 minutes after its last segment.
 	SendFIN
 	// Vanish lets the leg neither send nor answer any more. The other leg goes
 	// on: its peer is acknowledged until the buffers are full. The connection

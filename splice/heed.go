@@ -21,6 +21,7 @@ func (s *Shard) settle(now endpoint.Time, f *flow) {
 	}
 	if f.acts != nil {
 		s.watch(now, f)
+		s.noticeLonely(now, f)
 	}
 	if f.phase != lingering && f.legs[0].done() && f.legs[1].done() && f.syn == nil && f.phase != knocking {
 		s.conclude(now, f)

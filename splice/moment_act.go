@@ -144,6 +144,19 @@ func (s *Shard) setAdrift(now endpoint.Time, f *flow) {
 	s.markDirty(f)
 }
 
+// noticeLonely begins that time for a peer whose partner was closed by a FIN of
+// the rule's, and is gone since: it was told of nothing, and need never close.
+func (s *Shard) noticeLonely(now endpoint.Time, f *flow) {
+	if f.phase == lingering || f.acts.until != endpoint.Never {
+		return
+	}
+	for l := range f.legs {
+		if f.legs[l].cut && f.legs[l].done() && !f.legs[1-l].done() {
+			f.acts.until = now.Add(corpseLife)
+		}
+	}
+}
+
 // heardAdrift notes that a peer of a flow that lacks a leg still speaks, and
 // tells whether it speaks to a leg that has vanished.
 func (s *Shard) heardAdrift(now endpoint.Time, f *flow, l endpoint.Leg) bool {

@@ -394,3 +394,26 @@ func TestStoppingARuleEndsWhatItDoes(t *testing.T) {
 		t.Errorf("%d segments are held", n)
 	}
 }
+
+// After a FIN by rule the client has gone, and the server, which knows nothing
+// of it, never says anything more.
+func TestAServerIsGivenUpWhoseClientAFINHasSentAway(t *testing.T) {
+	p := newPlaybook(t, Options{Rules: faulty(rules.Fault{Leg: rules.Client, On: rules.Established, Do: rules.SendFIN})})
+	p.play(opened + `
+		client < F. 1:1(0) ack 1
+		client > F. 1:1(0) ack 2
+		client < . 2:2(0) ack 2
+		server < F. 1:1(0) ack 1
+		server > . 1:1(0) ack 2
+		+1199
+		server > P. 1:101(100) ack 2
+		+0.1
+		server < . 2:2(0) ack 101
+		+1199
+		quiet
+		+2
+		server < R. 2:2(0) ack 101
+		+20
+	`)
+	p.wantEmpty()
+}

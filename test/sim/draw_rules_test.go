@@ -51,6 +51,10 @@ func (s *scenario) drawRules(concern string) []*rules.Rule {
 		for range 1 + d.IntN(2) {
 			r.Faults = append(r.Faults, drawMoment(d))
 		}
+		if d = s.stream(concern + " among moments"); d.chance(0.5) {
+			r.Streams = append(r.Streams, drawPolicy(d))
+			r.Faults = append(r.Faults, drawFault(d))
+		}
 		list = append(list, r)
 	}
 	return list
