@@ -116,18 +116,17 @@ var momentScenarios = []scenario{
 			t.Errorf("%d acknowledgements for %d segments, want one for eight", len(acks), len(data))
 		}
 	}},
-	{file: "duplicate-acks", judge: func(t *testing.T, e *evidence) {
+	// nginx sends its header first, and alone: there must be more under way.
+	{file: "duplicate-acks", port: 7001, nc: true, judge: func(t *testing.T, e *evidence) {
 		data := pick(e.server, true, isData)
-		repeated := 0
-		acks := pick(e.server, false, isBareACK)
-		for i := range acks {
-			if i > 0 && acks[i].Ack == acks[i-1].Ack && acks[i].Window == acks[i-1].Window {
-				repeated++
-			}
+		if len(data) == 0 {
+			t.Fatal("the server sent nothing")
 		}
-		if repeated != 3 {
-			t.Errorf("%d repeated acknowledgements, want 3", repeated)
+		acks := pick(e.server, false, func(f *Frame) bool { return isBareACK(f) && int32(f.Ack-data[0].Seq) > 0 })
+		if len(acks) == 0 {
+			t.Fatal("nothing is acknowledged")
 		}
+		wantCount(t, "times the first ACK of data came", Select(acks, func(f *Frame) bool { return f.Ack == acks[0].Ack }), 1+3)
 		if again(data) == 0 {
 			t.Error("the server has sent nothing again")
 		}

@@ -53,7 +53,8 @@ var segmentScenarios = []scenario{
 		if n := again(pick(e.server, true, isData)); n < 5 {
 			t.Errorf("the server has sent %d segments again, want about 14", n)
 		}
-		if n := again(pick(e.client, true, isData)); n > 0 {
+		// One or two may be probes of the tail, where the machine is busy.
+		if n := again(pick(e.client, true, isData)); n > 2 {
 			t.Errorf("the client got %d segments twice: the loss is on the other leg", n)
 		}
 	}},
@@ -92,7 +93,10 @@ var segmentScenarios = []scenario{
 		}
 	}},
 	{file: "hold-data", exit: 28, curl: []string{"--max-time", "1"}, wait: 500 * time.Millisecond, judge: func(t *testing.T, e *evidence) {
-		wantApart(t, "request at the client and at the server", pick(e.client, false, isData), pick(e.server, false, isData), time.Second)
+		wantApart(t, "the client's FIN and the request at the server", pick(e.client, false, isFIN), pick(e.server, false, isData), 0)
+		if e.took < time.Second-early {
+			t.Errorf("the client gave up after %v: the test shows nothing", e.took)
+		}
 	}},
 	{file: "split-data", judge: func(t *testing.T, e *evidence) {
 		wantCount(t, "segments of more than 100 octets", pick(e.client, true, func(f *Frame) bool { return f.Len > 100 }), 0)
