@@ -169,3 +169,16 @@ func TestChoose(t *testing.T) {
 		t.Error("works are chosen wrongly")
 	}
 }
+
+func TestListed(t *testing.T) {
+	const table = `  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
+   0: 00000000:1388 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 1 1 0 100 0 0 10 0
+   1: 0100007F:1389 0100007F:1388 01 00000000:00000000 00:00000000 00000000     0        0 1 1 0 100 0 0 10 0
+`
+	if !listed(table, 5000) {
+		t.Error("who listens is not found")
+	}
+	if listed(table, 5001) || listed(table, 80) {
+		t.Error("who does not listen is found")
+	}
+}

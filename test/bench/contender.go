@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -200,7 +199,7 @@ func startHAProxy(s *site) (*process, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := p.until("listening", func() bool { return listens(s.gateway, haproxyAt) }); err != nil {
+	if err := p.until("listening", func() bool { return listens(p.pid(), haproxyAt) }); err != nil {
 		return p, err
 	}
 	return p, errors.Join(
@@ -218,15 +217,24 @@ func stopHAProxy(s *site) {
 	_ = s.gateway.run("ip", "route", "flush", "table", "100")
 }
 
-// listens tells whether somebody listens on a port of a namespace.
-func listens(n *namespace, port int) bool {
-	return n.in(func() error {
-		c, err := net.DialTimeout("tcp", fmt.Sprintf("127.0.0.1:%d", port), time.Second)
-		if err == nil {
-			c.Close()
+// listens tells whether a socket listens on a port where a process runs. It
+// does not try: HAProxy would try to reach where the attempt was going to,
+// which is itself.
+func listens(pid, port int) bool {
+	table, err := os.ReadFile(fmt.Sprintf("/proc/%d/net/tcp", pid))
+	return err == nil && listed(string(table), port)
+}
+
+// listed looks for a port in state LISTEN in the kernel's table of sockets.
+func listed(table string, port int) bool {
+	local := fmt.Sprintf(":%04X", port)
+	for line := range strings.Lines(table) {
+		fields := strings.Fields(line)
+		if len(fields) > 3 && strings.HasSuffix(fields[1], local) && fields[3] == "0A" {
+			return true
 		}
-		return err
-	}) == nil
+	}
+	return false
 }
 
 func startToxiproxy(s *site) (*process, error) {
