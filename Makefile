@@ -5,6 +5,7 @@ SHELL       := /bin/bash
 GO          ?= go
 PREFIX      ?= /usr/local
 DESTDIR     ?=
+LDFLAGS     ?=
 UNITDIR     ?= /etc/systemd/system
 # Where the simulator is built for a long run.
 SIM         := $(CURDIR)/bin/sim.test
@@ -28,7 +29,7 @@ help: ## this list
 build: ## bin/tcpmitm
 	@command -v $(GO) >/dev/null || { echo "Go is missing from PATH: https://go.dev/dl/ (with sudo: sudo env PATH=\$$PATH make ...)" >&2; exit 1; }
 	@echo "== building bin/tcpmitm"
-	@CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -o bin/tcpmitm ./cmd/tcpmitm
+	@CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags "$(LDFLAGS)" -o bin/tcpmitm ./cmd/tcpmitm
 
 demo: root deps-demo build ## three network namespaces, real traffic, one ladder (root, under a minute)
 	@test/demo/demo.sh bin/tcpmitm

@@ -5,6 +5,7 @@
 // Bind and Listen open the socket, Serve answers on it, Client asks. What is asked for
 // is collected by functions that run on each shard's own goroutine (see
 // splice.Shard.Do), so that an answer needs no lock on the data path.
+// docs/openapi.yaml describes all of it for other programs.
 //
 //	GET /v1/connections   live connections, both legs; ?limit=N, ?all=true; see Connections
 //	GET /v1/events        what happens from now on, one JSON object a line (trace.Event);

@@ -19,7 +19,7 @@ type RuleChange struct {
 }
 
 // handleRules adds what is asked of the rulebook.
-func (s *Source) handleRules(mux *http.ServeMux) {
+func (s *Source) handleRules(mux *routes) {
 	mux.HandleFunc("GET /v1/rules", func(w http.ResponseWriter, r *http.Request) {
 		if s.Rulebook == nil {
 			fail(w, http.StatusNotFound, errNoRulebook)

@@ -33,9 +33,31 @@ type Server struct {
 	done chan struct{}
 }
 
+// routes are a mux that knows what it routes.
+type routes struct {
+	*http.ServeMux
+	patterns []string // each is a method and a path, but for the one that catches all others
+}
+
+// HandleFunc adds a route.
+func (r *routes) HandleFunc(pattern string, h func(http.ResponseWriter, *http.Request)) {
+	r.patterns = append(r.patterns, pattern)
+	r.ServeMux.HandleFunc(pattern, h)
+}
+
 // Serve answers questions about a source until Close.
 func Serve(l net.Listener, source *Source) *Server {
-	mux := http.NewServeMux()
+	quit := make(chan struct{})
+	s := serve(l, routesOf(source, quit))
+	// Streams have no end of their own.
+	s.http.RegisterOnShutdown(func() { close(quit) })
+	return s
+}
+
+// routesOf are all that can be asked of a source; docs/openapi.yaml describes
+// them. Streams end with quit.
+func routesOf(source *Source, quit <-chan struct{}) *routes {
+	mux := &routes{ServeMux: http.NewServeMux()}
 	mux.HandleFunc("GET /v1/connections", func(w http.ResponseWriter, r *http.Request) {
 		limit, err := limitOf(r)
 		if err != nil {
@@ -52,7 +74,6 @@ func Serve(l net.Listener, source *Source) *Server {
 	mux.HandleFunc("GET /v1/counters", func(w http.ResponseWriter, r *http.Request) {
 		answer(w, func() (any, error) { return source.counters() })
 	})
-	quit := make(chan struct{})
 	mux.HandleFunc("GET /v1/events", func(w http.ResponseWriter, r *http.Request) { source.serveEvents(w, r, quit) })
 	mux.HandleFunc("GET /v1/capture", func(w http.ResponseWriter, r *http.Request) { source.serveCapture(w, r, quit) })
 	mux.HandleFunc("GET /v1/ends", source.serveEnds)
@@ -60,10 +81,7 @@ func Serve(l net.Listener, source *Source) *Server {
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		fail(w, http.StatusNotFound, errors.New("there are GET /v1/connections, GET /v1/counters, GET /v1/events, GET /v1/capture, GET /v1/ends and GET /v1/rules, and POST /v1/rules/enable, disable, set and reload"))
 	})
-	s := serve(l, mux)
-	// Streams have no end of their own.
-	s.http.RegisterOnShutdown(func() { close(quit) })
-	return s
+	return mux
 }
 
 func serve(l net.Listener, h http.Handler) *Server {
