@@ -30,7 +30,7 @@ func newDoctor() *cobra.Command {
 			"With --fix it does what is safe: it loads modules, and sets the kernel's settings of\n" +
 			"tcpmitm's own devices. All else, such as making the host a router or changing\n" +
 			"another's rules, is left to you.\n\n" +
-			"The exit code is 1 if anything is broken, also if warnings and notes there are.",
+			"The exit code is 1 if anything is broken, and 0 if there are only warnings and notes.",
 		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			return f.examine(doctor.ThisHost(), c.OutOrStdout(), c.ErrOrStderr())
