@@ -55,7 +55,10 @@ func (s *Shard) checkFlow(f *flow) error {
 			return fmt.Errorf("%d octets wait on the %v leg and no timer is armed", i.Unsent+i.Unacked, endpoint.Leg(l))
 		}
 	}
-	if at != endpoint.Never && (!f.timer.set || endpoint.Time(f.timer.tick*tickLen) > at+2*tickLen) {
+	// A deadline may have passed already when it is set: then the next tick is
+	// its time.
+	if due := max(at, endpoint.Time(s.wheel.now*tickLen)); at != endpoint.Never &&
+		(!f.timer.set || endpoint.Time(f.timer.tick*tickLen) > due+2*tickLen) {
 		return fmt.Errorf("the timer of the flow is late: due %d", at)
 	}
 	if f.phase != relaying {

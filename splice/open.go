@@ -47,6 +47,15 @@ func (s *Shard) handleSYN(now endpoint.Time, p *endpoint.Packet, key endpoint.Tu
 // handleSYNOfFlow judges a SYN on the tuple of a flow that exists.
 func (s *Shard) handleSYNOfFlow(now endpoint.Time, p *endpoint.Packet, f *flow, key endpoint.Tuple) endpoint.Verdict {
 	c, srv := &f.legs[endpoint.Client], &f.legs[endpoint.Server]
+	if c.ep != nil && c.ep.State() == endpoint.Closed && !c.vanished && f.phase != lingering {
+		// The client's RST came in the same burst: a host that has begun anew
+		// answers our challenge with it and sends its SYN again at once. The
+		// old connection has its turn first.
+		s.settle(now, f)
+		if f.gone {
+			return s.handleSYN(now, p, key)
+		}
+	}
 	switch {
 	case c.vanished:
 		s.arrive(now, f, endpoint.Client, &p.Segment)

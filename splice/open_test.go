@@ -419,3 +419,30 @@ func TestOneSourcePortToManyServers(t *testing.T) {
 		t.Errorf("%d connections, want 3", c.Flows)
 	}
 }
+
+// A client that has begun anew answers the challenge to its SYN with a RST and
+// sends the SYN again at once; where both are read in one burst, that SYN is
+// not refused.
+func TestASYNRightBehindItsRST(t *testing.T) {
+	p := newPlaybook(t, Options{})
+	p.play(handshake)
+	old := p.legs[0].isn
+	p.legs[0].isn += 1000
+	p.play(`
+		client > S 0:0(0) win 65535 <mss 1400,ws 7,sackOK>
+	`)
+	p.dev.out[endpoint.Client] = nil // the challenge, in the old numbers
+	p.legs[0].isn = old
+	p.play(`
+		burst
+		client > R 1:1(0)
+	`)
+	p.legs[0].isn += 1000
+	p.play(`
+		client > S 0:0(0) win 65535 <mss 1400,ws 7,sackOK>
+		flush
+		server < R. 1:1(0) ack 1
+		server < S 0:0(0) <mss 1400,ws,sackOK>
+		quiet
+	`)
+}
