@@ -79,7 +79,7 @@ func (a *app) start() {
 
 // watch gives up on a connection on which nothing happens.
 func (a *app) watch() {
-	a.c.h.w.after(idleLimit, func() {
+	a.c.h.w.after(a.idle.Add(idleLimit).Sub(a.c.h.w.now), func() {
 		if a.c.ep == nil || a.c.ep.State() == endpoint.TimeWait {
 			return
 		}

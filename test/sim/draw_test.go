@@ -271,10 +271,10 @@ func (s *scenario) settle(p *pair, n int) {
 	if p.client.ending == closeAfterPeer && p.server.ending == closeAfterPeer {
 		p.client.ending = closeWhenSent
 	}
-	if max(p.client.ending, p.server.ending) >= rebootMidway && min(p.client.ending, p.server.ending) >= closeUnread && s.gw.opt.Endpoint.KeepAlive.Idle == 0 {
+	if max(p.client.ending, p.server.ending) >= abortMidway && min(p.client.ending, p.server.ending) >= closeUnread && s.gw.opt.Endpoint.KeepAlive.Idle == 0 {
 		// Only keep-alives can find out that both are gone: one without a word,
-		// and the other one too, or as an orphan.
-		p.client.ending, p.server.ending = min(p.client.ending, rebootMidway-1), closeWhenSent
+		// or with a RST that was lost, and the other one too, or as an orphan.
+		p.client.ending, p.server.ending = min(p.client.ending, abortMidway-1), closeWhenSent
 	}
 	if n > 10 {
 		p.client.octets, p.server.octets = min(p.client.octets, 5000), min(p.server.octets, 5000)
