@@ -77,12 +77,6 @@ func (f *Filter) MatchFault(e *splice.FaultEvent) bool { return f.fault(e) }
 // MatchClosed tells whether a filter chooses a connection that is over.
 func (f *Filter) MatchClosed(s *splice.Summary) bool { return f.closed(s) }
 
-// ClosedEvent is the event of a connection that is over.
-func (t *Tracer) ClosedEvent(s *splice.Summary) *Event {
-	w := scribe{t.opt.Epoch}
-	return w.closed(s)
-}
-
 // Epoch is the wall clock's reading at the shards' time 0.
 func (t *Tracer) Epoch() time.Time { return t.opt.Epoch }
 

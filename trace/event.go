@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"tcpmitm/endpoint"
-	"tcpmitm/rules"
 	"tcpmitm/splice"
 )
 
@@ -122,9 +121,6 @@ func direction(out bool) string {
 	}
 	return dirIn
 }
-
-// lost tells that the segment of a fault's event goes no further.
-func (e *Event) lost() bool { return e.Fault != nil && e.Fault.Do == rules.Lose.String() }
 
 // scribe turns what shards tell into events. epoch is the wall clock's reading
 // at the shards' time 0.

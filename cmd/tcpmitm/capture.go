@@ -62,8 +62,7 @@ func newCapture() *cobra.Command {
 			return f.run(c.Context(), args, c.OutOrStdout(), c.ErrOrStderr())
 		},
 	}
-	configFlag(c, &f.configFile)
-	c.Flags().StringVar(&f.socket, "socket", "", "control socket; without it, that of the configuration ("+config.Default().Control.Socket+")")
+	socketFlag(c, &f.configFile, &f.socket)
 	c.Flags().StringVarP(&f.file, "write", "w", "", "the file; - is standard output")
 	c.Flags().StringVar(&f.ring, "ring", "", "keep only the last packets in memory, as much as this, for example 64MiB")
 	c.Flags().IntVar(&f.snap, "snaplen", 0, "keep at most so many octets of each packet; 0 keeps all")
@@ -105,12 +104,8 @@ func (f *captureFlags) run(ctx context.Context, args []string, stdout, stderr io
 	if err != nil {
 		return err
 	}
-	if f.socket == "" {
-		conf, err := load(f.configFile, stderr)
-		if err != nil {
-			return err
-		}
-		f.socket = conf.Control.Socket
+	if f.socket, err = socketOf(f.configFile, f.socket, stderr); err != nil {
+		return err
 	}
 	// Who reads our standard output may leave: that is an end, and no death.
 	signal.Ignore(syscall.SIGPIPE)

@@ -13,7 +13,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"tcpmitm/config"
 	"tcpmitm/control"
 	"tcpmitm/expect"
 )
@@ -65,9 +64,8 @@ func newExpect() *cobra.Command {
 }
 
 func (f *expectFlags) flags(c *cobra.Command) {
-	configFlag(c, &f.configFile)
+	socketFlag(c, &f.configFile, &f.socket)
 	v := c.Flags()
-	v.StringVar(&f.socket, "socket", "", "control socket; without it, that of the configuration ("+config.Default().Control.Socket+")")
 	v.StringVar(&f.rule, "rule", "", "only connections that this rule took")
 	v.StringVar(&f.fired, "fired", "", "faults acted so often in all: 3 (at least), =3, 2-5, or 0 (never)")
 	v.StringVar(&f.closedBy, "closed-by", "", "who closed first: client, server or tcpmitm")
@@ -105,12 +103,8 @@ func (f *expectFlags) run(ctx context.Context, given func(string) bool, args, co
 		return usageError{err}
 	}
 	x.command = command
-	if f.socket == "" {
-		conf, err := load(f.configFile, stderr)
-		if err != nil {
-			return codeError{exitUnjudged, err}
-		}
-		f.socket = conf.Control.Socket
+	if f.socket, err = socketOf(f.configFile, f.socket, stderr); err != nil {
+		return codeError{exitUnjudged, err}
 	}
 	var report *os.File
 	if f.junit != "" {

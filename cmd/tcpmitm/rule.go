@@ -8,7 +8,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"tcpmitm/config"
 	"tcpmitm/control"
 )
 
@@ -36,8 +35,7 @@ func newRule() *cobra.Command {
 // flags gives a command the flags that it shares; live says what --live does,
 // "" that there is nothing live about it.
 func (f *ruleFlags) flags(c *cobra.Command, live string) *cobra.Command {
-	configFlag(c, &f.file)
-	c.Flags().StringVar(&f.socket, "socket", "", "control socket; without it, that of the configuration ("+config.Default().Control.Socket+")")
+	socketFlag(c, &f.file, &f.socket)
 	c.Flags().BoolVar(&f.asJSON, "json", false, "print JSON")
 	if live != "" {
 		c.Flags().BoolVar(&f.live, "live", false, live)
@@ -46,14 +44,11 @@ func (f *ruleFlags) flags(c *cobra.Command, live string) *cobra.Command {
 }
 
 func (f *ruleFlags) client(c *cobra.Command) (*control.Client, error) {
-	if f.socket == "" {
-		conf, err := load(f.file, c.ErrOrStderr())
-		if err != nil {
-			return nil, err
-		}
-		f.socket = conf.Control.Socket
+	socket, err := socketOf(f.file, f.socket, c.ErrOrStderr())
+	if err != nil {
+		return nil, err
 	}
-	return control.NewClient(f.socket), nil
+	return control.NewClient(socket), nil
 }
 
 // print writes an answer, as JSON or in words.

@@ -5,7 +5,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"tcpmitm/config"
 	"tcpmitm/control"
 )
 
@@ -25,12 +24,9 @@ func newSS() *cobra.Command {
 			"acknowledged. A server that the host translates (DNAT) is shown as address=target.",
 		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			if socket == "" {
-				conf, err := load(file, c.ErrOrStderr())
-				if err != nil {
-					return err
-				}
-				socket = conf.Control.Socket
+			socket, err := socketOf(file, socket, c.ErrOrStderr())
+			if err != nil {
+				return err
 			}
 			list, err := control.NewClient(socket).Connections(c.Context(), limit, all)
 			if err != nil {
@@ -44,8 +40,7 @@ func newSS() *cobra.Command {
 			return list.WriteTable(c.OutOrStdout(), info)
 		},
 	}
-	configFlag(c, &file)
-	c.Flags().StringVar(&socket, "socket", "", "control socket; without it, that of the configuration ("+config.Default().Control.Socket+")")
+	socketFlag(c, &file, &socket)
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	c.Flags().BoolVarP(&info, "info", "i", false, "tell of each leg its round-trip times, windows and retransmissions, and the connection's number")
 	c.Flags().BoolVarP(&all, "all", "a", false, "list connections too that are over but for TIME-WAIT")

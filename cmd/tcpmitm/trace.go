@@ -15,7 +15,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"tcpmitm/config"
 	"tcpmitm/control"
 	"tcpmitm/trace"
 )
@@ -53,8 +52,7 @@ func newTrace() *cobra.Command {
 			return runTrace(c.Context(), &f, args, c.OutOrStdout(), c.ErrOrStderr())
 		},
 	}
-	configFlag(c, &f.file)
-	c.Flags().StringVar(&f.socket, "socket", "", "control socket; without it, that of the configuration ("+config.Default().Control.Socket+")")
+	socketFlag(c, &f.file, &f.socket)
 	c.Flags().BoolVar(&f.asJSON, "json", false, "print JSON, one object a line; docs/trace.md explains the fields")
 	c.Flags().BoolVar(&f.hex, "hex", false, "print the octets of each segment, header and payload")
 	c.Flags().IntVar(&f.snap, "snaplen", hexSnap, "with --hex, at most so many octets of each payload")
@@ -97,12 +95,8 @@ func runTrace(ctx context.Context, f *traceFlags, args []string, stdout, stderr 
 	if err != nil {
 		return err
 	}
-	if f.socket == "" {
-		conf, err := load(f.file, stderr)
-		if err != nil {
-			return err
-		}
-		f.socket = conf.Control.Socket
+	if f.socket, err = socketOf(f.file, f.socket, stderr); err != nil {
+		return err
 	}
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
