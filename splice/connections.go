@@ -33,7 +33,7 @@ type LegStatus struct {
 // Connections appends at most limit connections to list, oldest first; a
 // negative limit is none. It belongs to the shard's goroutine: ask with Do.
 func (s *Shard) Connections(now endpoint.Time, list []Connection, limit int) []Connection {
-	for _, from := range [...]*flowList{&s.live, &s.lingering} {
+	for _, from := range [...]*chain[flow, *flow]{&s.live, &s.lingering} {
 		for f := from.first; f != nil && limit != 0; f = f.next {
 			list = append(list, f.status(now))
 			limit--

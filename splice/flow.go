@@ -69,7 +69,7 @@ type flow struct {
 	holdsPlace bool
 	holdsHalf  bool
 
-	next, prev *flow // in one of the shard's lists, oldest first
+	links[flow] // in one of the shard's lists
 }
 
 // leg is one side of a flow. The shard is the other side of it: in is the

@@ -36,7 +36,7 @@ type Shard struct {
 
 	flows map[endpoint.Tuple]legRef
 	// Each flow is in one of two lists: live ones, and those that linger.
-	live, lingering flowList
+	live, lingering chain[flow, *flow]
 	waiting         waitingList // and what is left of connections in TIME-WAIT
 
 	wheel    wheel
@@ -185,37 +185,4 @@ func (s *Shard) arm(f *flow) {
 		}
 	}
 	s.wheel.set(&f.timer, at)
-}
-
-// flowList is a doubly linked list through the flows: iteration over it, and
-// so everything a shard does, has one order.
-type flowList struct {
-	first, last *flow
-	count       int
-}
-
-func (l *flowList) add(f *flow) {
-	f.prev, f.next = l.last, nil
-	if l.last != nil {
-		l.last.next = f
-	} else {
-		l.first = f
-	}
-	l.last = f
-	l.count++
-}
-
-func (l *flowList) remove(f *flow) {
-	if f.prev != nil {
-		f.prev.next = f.next
-	} else {
-		l.first = f.next
-	}
-	if f.next != nil {
-		f.next.prev = f.prev
-	} else {
-		l.last = f.prev
-	}
-	f.next, f.prev = nil, nil
-	l.count--
 }

@@ -18,7 +18,7 @@ type waiting struct {
 	timer   timer
 	written [2]uint64
 
-	next, prev *waiting // oldest first
+	links[waiting]
 }
 
 // waitingLeg is one leg of it. One that is CLOSED answers nothing; a RST now
@@ -49,9 +49,8 @@ type waitingRef struct {
 
 // waitingList is a shard's, oldest first, and the table to find them by.
 type waitingList struct {
-	first, last *waiting
-	count       int
-	of          map[endpoint.Tuple]waitingRef
+	chain[waiting, *waiting]
+	of map[endpoint.Tuple]waitingRef
 }
 
 // rest makes of a flow whose legs are in TIME-WAIT, or CLOSED, the record of
@@ -94,14 +93,7 @@ func (s *Shard) keepWaiting(w *waiting) {
 	for l := range w.legs {
 		list.of[w.legs[l].in] = waitingRef{w, endpoint.Leg(l)}
 	}
-	w.prev = list.last
-	if w.prev != nil {
-		w.prev.next = w
-	} else {
-		list.first = w
-	}
-	list.last = w
-	list.count++
+	list.add(w)
 	w.timer.owner = w
 	s.wheel.set(&w.timer, w.nextTimeout())
 }
@@ -126,18 +118,7 @@ func (s *Shard) forget(w *waiting) {
 			delete(list.of, in)
 		}
 	}
-	if w.prev != nil {
-		w.prev.next = w.next
-	} else {
-		list.first = w.next
-	}
-	if w.next != nil {
-		w.next.prev = w.prev
-	} else {
-		list.last = w.prev
-	}
-	w.next, w.prev = nil, nil
-	list.count--
+	list.remove(w)
 }
 
 // timeout ends the TIME-WAITs that are over, and the record with the last.
