@@ -12,7 +12,6 @@ import (
 
 	"tcpmitm/capture"
 	"tcpmitm/splice"
-	"tcpmitm/trace"
 )
 
 // stallLimit is how long a reader of a capture may stand still. The gateway
@@ -21,13 +20,7 @@ const stallLimit = 10 * time.Minute
 
 // serveCapture answers GET /v1/capture: pcapng, without end.
 func (s *Source) serveCapture(w http.ResponseWriter, r *http.Request, quit <-chan struct{}) {
-	text := r.URL.Query().Get("filter")
-	filter, err := trace.ParseFilter(text)
-	if err != nil {
-		fail(w, http.StatusBadRequest, err)
-		return
-	}
-	snap, err := snapOf(r)
+	filter, snap, err := wanted(r)
 	if err != nil {
 		fail(w, http.StatusBadRequest, err)
 		return
@@ -55,7 +48,7 @@ func (s *Source) serveCapture(w http.ResponseWriter, r *http.Request, quit <-cha
 	w.WriteHeader(http.StatusOK)
 	ctx, cancel := contextUntil(r.Context(), quit)
 	defer cancel()
-	about := &capture.About{Version: s.Version, Filter: text, Epoch: s.Tracer.Epoch()}
+	about := &capture.About{Version: s.Version, Filter: r.URL.Query().Get("filter"), Epoch: s.Tracer.Epoch()}
 	// Who hangs up, or does not read, ends the capture.
 	_ = recorder.Run(ctx, w, func() error {
 		_ = c.SetWriteDeadline(time.Now().Add(stallLimit))

@@ -81,12 +81,7 @@ func (s *Source) everyShard(do func(*splice.Shard)) error {
 
 // serveEvents answers GET /v1/events: one JSON object a line, without end.
 func (s *Source) serveEvents(w http.ResponseWriter, r *http.Request, quit <-chan struct{}) {
-	filter, err := trace.ParseFilter(r.URL.Query().Get("filter"))
-	if err != nil {
-		fail(w, http.StatusBadRequest, err)
-		return
-	}
-	snap, err := snapOf(r)
+	filter, snap, err := wanted(r)
 	if err != nil {
 		fail(w, http.StatusBadRequest, err)
 		return
@@ -108,6 +103,16 @@ func (s *Source) serveEvents(w http.ResponseWriter, r *http.Request, quit <-chan
 	}
 	defer tap.Close()
 	stream(w, r, tap, quit)
+}
+
+// wanted reads ?filter= and ?snap=.
+func wanted(r *http.Request) (*trace.Filter, int, error) {
+	filter, err := trace.ParseFilter(r.URL.Query().Get("filter"))
+	if err != nil {
+		return nil, 0, err
+	}
+	snap, err := snapOf(r)
+	return filter, snap, err
 }
 
 // snapOf reads ?snap=.
