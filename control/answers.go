@@ -97,6 +97,7 @@ type Counters struct {
 	Opened          uint64      `json:"opened"`
 	Closed          uint64      `json:"closed"`
 	Refused         uint64      `json:"refused"` // by the server
+	Killed          uint64      `json:"killed"`  // by operators
 	Passed          uint64      `json:"passed"`  // SYNs that went past us
 	Reset           uint64      `json:"reset"`   // SYNs that we answered with RST
 	Dropped         uint64      `json:"dropped"` // SYNs that we did not answer
@@ -148,7 +149,7 @@ func countersOf(c *splice.Counters, e *Edge) *Counters {
 	out := &Counters{
 		Connections: c.Flows, HalfOpen: c.HalfOpen, Lingering: c.Lingering, Timers: c.Timers, Held: c.InWire,
 		BufferOctets: c.PoolInUse,
-		Opened:       c.Opened, Closed: c.Closed, Refused: c.Refused,
+		Opened:       c.Opened, Closed: c.Closed, Refused: c.Refused, Killed: c.Killed,
 		Passed: c.Passed, Reset: c.Reset, Dropped: c.Dropped,
 		CookiesSent: c.CookiesSent, CookiesAccepted: c.CookiesAccepted,
 		ToServer: legCount(c, endpoint.Server), ToClient: legCount(c, endpoint.Client),

@@ -9,6 +9,8 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
+	"net/url"
+	"strconv"
 	"syscall"
 	"time"
 )
@@ -32,11 +34,25 @@ func NewClient(socket string) *Client {
 	return &Client{socket: socket, http: &http.Client{Transport: &http.Transport{DialContext: dial}, Timeout: askLimit}}
 }
 
-// Connections returns at most limit connections; with all, those too that are
-// over but for TIME-WAIT.
-func (c *Client) Connections(ctx context.Context, limit int, all bool) (*Connections, error) {
+// Status tells how the program is.
+func (c *Client) Status(ctx context.Context) (*Status, error) {
+	var out Status
+	return &out, c.get(ctx, "/v1/status", &out)
+}
+
+// Connections returns at most limit of the connections that a selection (see
+// trace.ParseSelection) chooses; with all, those too that are over but for
+// TIME-WAIT.
+func (c *Client) Connections(ctx context.Context, filter string, limit int, all bool) (*Connections, error) {
 	var out Connections
-	return &out, c.get(ctx, fmt.Sprintf("/v1/connections?limit=%d&all=%t", limit, all), &out)
+	q := url.Values{"filter": {filter}, "limit": {strconv.Itoa(limit)}, "all": {strconv.FormatBool(all)}}
+	return &out, c.get(ctx, "/v1/connections?"+q.Encode(), &out)
+}
+
+// Kill ends connections.
+func (c *Client) Kill(ctx context.Context, k *Kill) (*Killed, error) {
+	var out Killed
+	return &out, c.post(ctx, "/v1/connections/kill", k, &out)
 }
 
 // Counters returns what was counted.

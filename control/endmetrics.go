@@ -13,7 +13,7 @@ import (
 // These are counted when a connection is over, so that they cost nothing on
 // the way of a segment: what a long connection does shows when it ends.
 var (
-	descEnds        = desc("connection_ends_total", "Connections that are over, by who closed first (client, server, tcpmitm) and by cause: FIN, RST, timeout, rule, refused, unreachable or shutdown.", "first", "cause")
+	descEnds        = desc("connection_ends_total", "Connections that are over, by who closed first (client, server, tcpmitm) and by cause: FIN, RST, timeout, rule, refused, unreachable, shutdown or operator.", "first", "cause")
 	descHandshakes  = desc("handshakes_total", "Handshakes that were completed, of connections that are over.", "leg")
 	descRetransmits = desc("retransmissions_total", "Segments sent again, of connections that are over: by tcpmitm, or by the peer of the leg.", "leg", "by")
 	descTimeouts    = desc("retransmission_timeouts_total", "Retransmission timers that ran out, of connections that are over.", "leg")

@@ -67,16 +67,22 @@ func (s *Source) tell(on bool) error {
 func (s *Source) everyShard(do func(*splice.Shard)) error {
 	var errs []error
 	for _, shard := range s.Shards {
-		err := splice.ErrBusy
-		for n := 0; n < maxAsked && errors.Is(err, splice.ErrBusy); n++ {
-			if n > 0 {
-				time.Sleep(busyPause)
-			}
-			err = shard.Do(do)
-		}
-		errs = append(errs, err)
+		errs = append(errs, ask(shard, do))
 	}
 	return errors.Join(errs...)
+}
+
+// ask has a function run on the goroutine of a shard, and has patience with
+// one that has too many questions.
+func ask(shard *splice.Shard, do func(*splice.Shard)) error {
+	err := splice.ErrBusy
+	for n := 0; n < maxAsked && errors.Is(err, splice.ErrBusy); n++ {
+		if n > 0 {
+			time.Sleep(busyPause)
+		}
+		err = shard.Do(do)
+	}
+	return err
 }
 
 // serveEvents answers GET /v1/events: one JSON object a line, without end.

@@ -127,7 +127,7 @@ func TestOpenAPIDescribesTheTypes(t *testing.T) {
 		t.Fatal("docs/openapi.yaml has no schemas")
 	}
 	s := &schemas{comments: fieldComments(t, ".", "../trace"), done: map[string]string{}}
-	for _, v := range []any{Connections{}, Counters{}, Rules{}, RuleChange{}, Reloaded{}, Ends{}, trace.Event{}, failure{}} {
+	for _, v := range []any{Status{}, Kill{}, Killed{}, Connections{}, Counters{}, Rules{}, RuleChange{}, Reloaded{}, Ends{}, trace.Event{}, failure{}} {
 		s.of(reflect.TypeOf(v))
 	}
 	names := make([]string, 0, len(s.done))
@@ -259,7 +259,7 @@ func TestOpenAPIKnowsTheParameters(t *testing.T) {
 	_, doc, _ := readOpenAPI(t)
 	mux := routesOf(newGateway(t, 1, nil).Source, nil)
 	for _, v := range []struct{ path, parameter string }{
-		{"/v1/connections", "limit"}, {"/v1/connections", "all"}, {"/v1/ends", "after"}, {"/v1/ends", "filter"},
+		{"/v1/connections", "limit"}, {"/v1/connections", "filter"}, {"/v1/connections", "all"}, {"/v1/ends", "after"}, {"/v1/ends", "filter"},
 		{"/v1/events", "filter"}, {"/v1/events", "snap"}, {"/v1/capture", "filter"}, {"/v1/capture", "snap"},
 	} {
 		w := httptest.NewRecorder()
@@ -269,7 +269,10 @@ func TestOpenAPIKnowsTheParameters(t *testing.T) {
 		}
 		if !slices.ContainsFunc(doc.Paths[v.path]["get"].Parameters, func(p map[string]any) bool {
 			ref, _ := p["$ref"].(string)
-			return p["name"] == v.parameter || strings.EqualFold(filepath.Base(ref), v.parameter)
+			if ref != "" {
+				p, _ = doc.Components.Parameters[filepath.Base(ref)].(map[string]any)
+			}
+			return p["name"] == v.parameter
 		}) {
 			t.Errorf("docs/openapi.yaml does not have parameter %s of %s", v.parameter, v.path)
 		}

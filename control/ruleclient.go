@@ -35,7 +35,7 @@ func (c *Client) ReloadRules(ctx context.Context, live bool) (*Reloaded, error) 
 	return &out, c.post(ctx, "/v1/rules/reload", &RuleChange{Live: live}, &out)
 }
 
-func (c *Client) post(ctx context.Context, path string, body *RuleChange, into any) error {
+func (c *Client) post(ctx context.Context, path string, body, into any) error {
 	b, err := json.Marshal(body)
 	if err != nil {
 		return err

@@ -46,7 +46,7 @@ func (s *Source) change(w http.ResponseWriter, r *http.Request, do func(*Ruleboo
 		return
 	}
 	var c RuleChange
-	if status, err := readChange(r.Body, &c); err != nil {
+	if status, err := readBody(r.Body, &c, `{"name": "late goodbye", "live": false}`); err != nil {
 		fail(w, status, err)
 		return
 	}
@@ -65,9 +65,9 @@ func (s *Source) change(w http.ResponseWriter, r *http.Request, do func(*Ruleboo
 	}
 }
 
-// readChange reads the body of a question; with an error comes the status of
-// the answer.
-func readChange(body io.Reader, into *RuleChange) (status int, err error) {
+// readBody reads the body of a question, which looks like the example; with an
+// error comes the status of the answer.
+func readBody(body io.Reader, into any, example string) (status int, err error) {
 	d := json.NewDecoder(body)
 	d.DisallowUnknownFields()
 	err = d.Decode(into)
@@ -76,9 +76,9 @@ func readChange(body io.Reader, into *RuleChange) (status int, err error) {
 	case errors.As(err, &long):
 		return http.StatusRequestEntityTooLarge, fmt.Errorf("the body has more than %d octets", long.Limit)
 	case err != nil:
-		return http.StatusBadRequest, fmt.Errorf(`the body is not JSON such as {"name": "late goodbye", "live": false}: %w`, err)
+		return http.StatusBadRequest, fmt.Errorf("the body is not JSON such as %s: %w", example, err)
 	case d.More():
-		return http.StatusBadRequest, errors.New("the body has more than one change in it: ask once for each")
+		return http.StatusBadRequest, errors.New("the body has more than one question in it: ask once for each")
 	}
 	return http.StatusOK, nil
 }

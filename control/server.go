@@ -1,6 +1,7 @@
 package control
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -12,12 +13,13 @@ import (
 	"golang.org/x/net/netutil"
 
 	"tcpmitm/splice"
+	"tcpmitm/trace"
 )
 
 // Bounds of what a client may cost.
 const (
-	maxClients        = 64 // connections at once; more wait
-	maxHeaderOctets   = 8 << 10
+	maxClients        = 64       // connections at once; more wait
+	maxHeaderOctets   = 16 << 10 // with the longest filter, however it is encoded
 	maxBodyOctets     = 64 << 10
 	headerLimit       = 5 * time.Second
 	readLimit         = 10 * time.Second
@@ -58,19 +60,9 @@ func Serve(l net.Listener, source *Source) *Server {
 // them. Streams end with quit.
 func routesOf(source *Source, quit <-chan struct{}) *routes {
 	mux := &routes{ServeMux: http.NewServeMux()}
-	mux.HandleFunc("GET /v1/connections", func(w http.ResponseWriter, r *http.Request) {
-		limit, err := limitOf(r)
-		if err != nil {
-			fail(w, http.StatusBadRequest, err)
-			return
-		}
-		all, err := boolOf(r, "all")
-		if err != nil {
-			fail(w, http.StatusBadRequest, err)
-			return
-		}
-		answer(w, func() (any, error) { return source.connections(limit, all) })
-	})
+	mux.HandleFunc("GET /v1/status", source.serveStatus)
+	mux.HandleFunc("GET /v1/connections", source.serveConnections)
+	mux.HandleFunc("POST /v1/connections/kill", source.serveKill)
 	mux.HandleFunc("GET /v1/counters", func(w http.ResponseWriter, r *http.Request) {
 		answer(w, func() (any, error) { return source.counters() })
 	})
@@ -79,7 +71,7 @@ func routesOf(source *Source, quit <-chan struct{}) *routes {
 	mux.HandleFunc("GET /v1/ends", source.serveEnds)
 	source.handleRules(mux)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		fail(w, http.StatusNotFound, errors.New("there are GET /v1/connections, GET /v1/counters, GET /v1/events, GET /v1/capture, GET /v1/ends and GET /v1/rules, and POST /v1/rules/enable, disable, set and reload"))
+		fail(w, http.StatusNotFound, errors.New("there are GET /v1/status, /v1/connections, /v1/counters, /v1/events, /v1/capture, /v1/ends and /v1/rules, and POST /v1/connections/kill and /v1/rules/enable, disable, set and reload"))
 	})
 	return mux
 }
@@ -114,6 +106,22 @@ func (s *Server) Close() error {
 	}
 	<-s.done
 	return err
+}
+
+// serveConnections answers GET /v1/connections.
+func (s *Source) serveConnections(w http.ResponseWriter, r *http.Request) {
+	limit, err := limitOf(r)
+	all, err2 := boolOf(r, "all")
+	filter, err3 := trace.ParseSelection(r.URL.Query().Get("filter"))
+	if err := cmp.Or(err, err2, err3); err != nil {
+		fail(w, http.StatusBadRequest, err)
+		return
+	}
+	var choose splice.Chooser
+	if filter != nil {
+		choose = filter.Chooses
+	}
+	answer(w, func() (any, error) { return s.connections(limit, all, choose) })
 }
 
 // limitOf reads ?limit=.

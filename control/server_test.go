@@ -49,7 +49,7 @@ func TestClientAndServer(t *testing.T) {
 	g.syn(1, "10.1.0.2:4000", "10.2.0.2:80")
 	g.wantCount(t, 1)
 	c := NewClient(startServer(t, g))
-	list, err := c.Connections(context.Background(), 10, false)
+	list, err := c.Connections(context.Background(), "", 10, false)
 	if err != nil || len(list.List) != 1 || list.List[0].Client.String() != "10.1.0.2:4000" || list.List[0].ServerLeg.State != "SYN-SENT" {
 		t.Errorf("connections %+v, %v", list, err)
 	}
@@ -83,7 +83,7 @@ func TestOddRequests(t *testing.T) {
 		{"GET /v1/connections?limit=100001 HTTP/1.0\r\n\r\n", 400, "limit must be"},
 		{"GET /v1/connections?limit=x HTTP/1.0\r\n\r\n", 400, "limit must be"},
 		{"GET /v2 HTTP/1.0\r\n\r\n", 404, "/v1/connections"},
-		{"POST /v1/counters HTTP/1.0\r\nContent-Length: 0\r\n\r\n", 404, "GET /v1/counters"},
+		{"POST /v1/counters HTTP/1.0\r\nContent-Length: 0\r\n\r\n", 404, "/v1/counters"},
 		{"rubbish\r\n\r\n", 400, ""},
 		{"GET / HTTP/1.0\r\nX: " + strings.Repeat("x", 3*maxHeaderOctets) + "\r\n\r\n", 431, ""},
 	} {

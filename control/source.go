@@ -1,6 +1,7 @@
 package control
 
 import (
+	"log/slog"
 	"runtime"
 	"time"
 
@@ -30,8 +31,15 @@ type Source struct {
 	// none.
 	Tracer *trace.Tracer
 
+	// Mode and Limits are those of the configuration.
+	Mode   string
+	Limits Limits
+	// Log is told of what operators do to connections; nil is nobody.
+	Log *slog.Logger
+
 	watchers watchers // of segments
 	wires    watchers // of packets
+	prober   prober
 }
 
 // Edge is what the kernel's edge counts, in words of this package, so that it
@@ -70,22 +78,18 @@ func (e *Edge) add(d *Edge) {
 // a shard does nothing else while it lists its own.
 const maxConnections = 100_000
 
-// connections asks all shards; those that are over but for TIME-WAIT count
-// only with all, as with ss(8). An error is one of splice's: a shard has
-// stopped or is overwhelmed.
-func (s *Source) connections(limit int, all bool) (*Connections, error) {
+// connections asks all shards for the connections that are meant; those that
+// are over but for TIME-WAIT count only with all, as with ss(8). An error is
+// one of splice's: a shard has stopped or is overwhelmed.
+func (s *Source) connections(limit int, all bool, choose splice.Chooser) (*Connections, error) {
 	out := &Connections{List: []Connection{}}
 	for _, shard := range s.Shards {
 		var list []splice.Connection
 		err := shard.Do(func(sh *splice.Shard) {
-			c := sh.Counters()
-			n := c.Flows
-			if all {
-				n += c.Lingering
-			}
-			out.Total += n
+			var n int
 			// The live ones come first.
-			list = sh.Connections(sh.Now(), nil, min(n, limit-len(out.List)))
+			list, n = sh.Choose(sh.Now(), nil, limit-len(out.List), all, choose)
+			out.Total += n
 		})
 		if err != nil {
 			return nil, err

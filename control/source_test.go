@@ -140,7 +140,7 @@ func TestConnectionsOfAllShards(t *testing.T) {
 	g.syn(0, "10.1.0.2:4000", "10.2.0.2:80")
 	g.syn(1, "[fd01::2]:4001", "[fd02::2]:81")
 	g.wantCount(t, 2)
-	c, err := g.connections(10, false)
+	c, err := g.connections(10, false, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -155,7 +155,7 @@ func TestConnectionsOfAllShards(t *testing.T) {
 	if two := c.List[1]; two.Client.String() != "[fd01::2]:4001" || two.Rule != "" {
 		t.Errorf("the second connection: %+v", two)
 	}
-	if c, _ := g.connections(1, true); c.Total != 2 || len(c.List) != 1 {
+	if c, _ := g.connections(1, true, nil); c.Total != 2 || len(c.List) != 1 {
 		t.Errorf("with a limit of 1: total %d, %d listed, want 2 and 1", c.Total, len(c.List))
 	}
 }
@@ -196,7 +196,7 @@ func TestStoppedShard(t *testing.T) {
 	if _, err := g.counters(); err == nil {
 		t.Error("a stopped shard answers")
 	}
-	if _, err := g.connections(1, true); err == nil {
+	if _, err := g.connections(1, true, nil); err == nil {
 		t.Error("a stopped shard lists connections")
 	}
 }

@@ -55,6 +55,9 @@ func (e *Endpoint) keepAliveTimeout(now Time) {
 	e.due |= dueKeepAlive
 }
 
+// LastHeard is when something acceptable came from the peer; 0 is never.
+func (e *Endpoint) LastHeard() Time { return e.keep.heard }
+
 // heard notes a sign of life.
 func (e *Endpoint) heard(now Time) {
 	e.keep.heard = now

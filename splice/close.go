@@ -192,6 +192,9 @@ func (s *Shard) remove(f *flow) {
 // Drain stops taking new connections: from now on their SYNs pass.
 func (s *Shard) Drain() { s.draining = true }
 
+// Draining tells whether new connections pass.
+func (s *Shard) Draining() bool { return s.draining }
+
 // Shutdown ends all connections: both peers of each get a RST. A client whose
 // SYN is held is told nothing: it sends it again, past us.
 func (s *Shard) Shutdown(now endpoint.Time) {

@@ -15,6 +15,7 @@ type Counters struct {
 	// What there was.
 	Opened, Closed               uint64 // connections
 	Refused                      uint64 // by the server
+	Killed                       uint64 // by an operator
 	Passed, Reset, Dropped       uint64 // SYNs that were not spliced, by what became of them
 	CookiesSent, CookiesAccepted uint64
 	Octets                       [2]uint64 // handed on towards each leg's peer
@@ -51,6 +52,7 @@ func (c *Counters) Add(d *Counters) {
 	c.Opened += d.Opened
 	c.Closed += d.Closed
 	c.Refused += d.Refused
+	c.Killed += d.Killed
 	c.Passed += d.Passed
 	c.Reset += d.Reset
 	c.Dropped += d.Dropped

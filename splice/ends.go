@@ -7,7 +7,7 @@ import (
 )
 
 // NumHows is how many ways there are in which a connection ends.
-const NumHows = int(ByShutdown) + 1
+const NumHows = int(ByOperator) + 1
 
 // Enders who can close first, as an index.
 const (

@@ -65,6 +65,7 @@ type flow struct {
 
 	dirty      bool
 	gone       bool
+	condemned  bool // an operator has ended it
 	listed     bool // among the lingering ones, not the live ones
 	holdsPlace bool
 	holdsHalf  bool

@@ -94,6 +94,7 @@ const (
 	ByRefusal     // the server refused, or an ICMP error did
 	ByUnreachable // an ICMP error reported the server as unreachable
 	ByShutdown    // tcpmitm stopped
+	ByOperator    // an operator ended it
 )
 
 // Summary is what remains of a connection that is gone.

@@ -34,6 +34,7 @@ var Enders = []Letter{
 	{'U', "an ICMP error reported the server as unreachable"},
 	{'R', "a rule ended it"},
 	{'K', "tcpmitm was stopped"},
+	{'O', "an operator ended it"},
 	{'I', "tcpmitm gave the leg up for a reason of its own"},
 }
 
@@ -60,6 +61,8 @@ func letterOf(who string, how How) byte {
 		return 'R'
 	case ByShutdown:
 		return 'K'
+	case ByOperator:
+		return 'O'
 	}
 	silent := byte(0)
 	if how == ByTimeout {

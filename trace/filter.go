@@ -37,6 +37,7 @@ type subject struct {
 	bothLegs       bool // it is about the connection and not about one leg
 	fault          bool // a fault has to do with it
 	verdict        bool // it says that the connection is over
+	live           live // of a selection
 }
 
 type node func(*subject) bool
@@ -57,7 +58,9 @@ type node func(*subject) bool
 //
 // joined by "and" (which may be left out), "or", "not" and parentheses. An
 // empty text is no filter.
-func ParseFilter(text string) (*Filter, error) {
+func ParseFilter(text string) (*Filter, error) { return parse(text, false) }
+
+func parse(text string, selects bool) (*Filter, error) {
 	if strings.TrimSpace(text) == "" {
 		return nil, nil
 	}
@@ -68,7 +71,7 @@ func ParseFilter(text string) (*Filter, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &parser{words: words}
+	p := &parser{words: words, selects: selects}
 	root, err := p.either(0)
 	if err != nil {
 		return nil, err
@@ -140,8 +143,9 @@ func splitWords(text string) ([]word, error) {
 }
 
 type parser struct {
-	words []word
-	terms int
+	words   []word
+	terms   int
+	selects bool // it is a selection
 }
 
 func (p *parser) peek() (word, bool) {
@@ -222,6 +226,12 @@ func (p *parser) term(depth int) (node, error) {
 }
 
 func (p *parser) primitive(w word) (node, error) {
+	if err := p.ofOthers(w); err != nil {
+		return nil, err
+	}
+	if n, err := p.whole(w); n != nil || err != nil {
+		return n, err
+	}
 	switch {
 	case w.is("faults"):
 		return func(s *subject) bool { return s.fault }, nil
@@ -251,8 +261,12 @@ func (p *parser) primitive(w word) (node, error) {
 	case w.is("conn"):
 		return p.conn()
 	}
-	return nil, fmt.Errorf("%w: %q is no word of it: there are host, client, server, port, client port, server port, rule, leg, conn, faults, verdicts, and, or, not",
-		ErrFilter, w.text)
+	own := "leg, verdicts"
+	if p.selects {
+		own = "state, idle, age"
+	}
+	return nil, fmt.Errorf("%w: %q is no word of it: there are host, client, server, port, client port, server port, rule, conn, faults, %s, and, or, not",
+		ErrFilter, w.text, own)
 }
 
 func (p *parser) address(name string, has func(*subject, netip.Prefix) bool) (node, error) {

@@ -34,7 +34,7 @@ func TestEndIsLogged(t *testing.T) {
 }
 
 func TestEveryHowHasAName(t *testing.T) {
-	for h := splice.ByFIN; h <= splice.ByShutdown; h++ {
+	for h := splice.ByFIN; h <= splice.ByOperator; h++ {
 		if how(h) == "unknown" {
 			t.Errorf("way %d of closing has no name", h)
 		}

@@ -110,6 +110,7 @@ var howNames = map[splice.How]string{
 	splice.ByRefusal:     "refused",
 	splice.ByUnreachable: "unreachable",
 	splice.ByShutdown:    "shutdown",
+	splice.ByOperator:    "operator",
 }
 
 // HowName is how logs and metrics call the way in which a connection's

@@ -69,7 +69,7 @@ func (f *expectFlags) flags(c *cobra.Command) {
 	v.StringVar(&f.rule, "rule", "", "only connections that this rule took")
 	v.StringVar(&f.fired, "fired", "", "faults acted so often in all: 3 (at least), =3, 2-5, or 0 (never)")
 	v.StringVar(&f.closedBy, "closed-by", "", "who closed first: client, server or tcpmitm")
-	v.StringVar(&f.how, "how", "", "how the end began: FIN, RST, timeout, rule, refused, unreachable or shutdown")
+	v.StringVar(&f.how, "how", "", "how the end began: FIN, RST, timeout, rule, refused, unreachable, shutdown or operator")
 	v.StringVar(&f.reset, "peer-reset", "", "who sent a RST: client or server")
 	v.StringVar(&f.codes, "codes", "", "termination codes of the client leg and the server leg, such as \"-- sF\"; ? is any letter")
 	v.BoolVar(&f.noDataAfterFIN, "no-data-after-fin", false, "nobody sent new data on a leg that had seen a FIN")

@@ -72,8 +72,8 @@ func (f *expectFlags) firedBy(filter string) string {
 var (
 	closers = []string{"client", "server", "tcpmitm"}
 	peers   = []string{"client", "server"}
-	hows    = []string{"FIN", "RST", "timeout", "rule", "refused", "unreachable", "shutdown"}
-	codes   = regexp.MustCompile(`^[-CScsURKI?][-NCHEDF?] [-CScsURKI?][-NCHEDF?]$`)
+	hows    = []string{"FIN", "RST", "timeout", "rule", "refused", "unreachable", "shutdown", "operator"}
+	codes   = regexp.MustCompile(`^[-CScsURKOI?][-NCHEDF?] [-CScsURKOI?][-NCHEDF?]$`)
 )
 
 // conditions are those on a connection.

@@ -49,7 +49,7 @@ func (w *witness) begin(ctx context.Context, sinceStart bool) (err error) {
 		return err
 	}
 	w.after = ends.Ended
-	open, err := w.client.Connections(ctx, maxOpenSeen, false)
+	open, err := w.client.Connections(ctx, "", maxOpenSeen, false)
 	if err != nil {
 		return err
 	}
@@ -133,7 +133,7 @@ func (w *witness) look(ctx context.Context) error {
 // open tells of the connections that are open, and returns how often faults
 // have acted on them.
 func (w *witness) open(ctx context.Context) (fired uint64, err error) {
-	list, err := w.client.Connections(ctx, maxOpenSeen, false)
+	list, err := w.client.Connections(ctx, "", maxOpenSeen, false)
 	if err != nil {
 		return 0, err
 	}

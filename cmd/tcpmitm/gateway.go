@@ -210,7 +210,8 @@ func (g *gateway) launch(tracer *trace.Tracer) (*control.Source, error) {
 	return &control.Source{
 		Shards: g.shards, Version: version, Started: started, Rules: g.rules.Load, Rulebook: g.rulebook, Lost: tracer.Lost, Tracer: tracer,
 		Queues: func() []control.Queue { return queuesOf(g.firewall) },
-		Edge:   func(shard int) control.Edge { return edgeOf(g.ports[shard]) },
+		Mode:   modeName(g.conf.Intercept.Mode), Limits: limitsOf(g.conf), Log: g.log,
+		Edge: func(shard int) control.Edge { return edgeOf(g.ports[shard]) },
 	}, nil
 }
 

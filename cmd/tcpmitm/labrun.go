@@ -309,7 +309,7 @@ func (r *labRun) lingered() int {
 	over := time.After(r.flags.linger)
 	for {
 		ctx, cancel := context.WithTimeout(context.Background(), labStopLimit)
-		list, err := r.client.Connections(ctx, shownByDefault, false)
+		list, err := r.client.Connections(ctx, "", shownByDefault, false)
 		cancel()
 		if err != nil || len(list.List) == 0 {
 			return 0

@@ -82,7 +82,7 @@ func newRoot() *cobra.Command {
 		root.AddCommand(add())
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(newRun(), newCheck(), newDoctor(), newFirewall(), newSS(), newRule(), newTrace(), newCapture(), newExpect(), newVersion(),
+	root.AddCommand(newRun(), newCheck(), newDoctor(), newFirewall(), newStatus(), newSS(), newKill(), newRule(), newTrace(), newCapture(), newExpect(), newVersion(),
 		newLab(), newLabEnter(), newLabGateway())
 	return root
 }

@@ -11,24 +11,37 @@ import (
 // shownByDefault is how many connections a person can still want to read.
 const shownByDefault = 10_000
 
+// selectionHelp explains what trace.ParseSelection reads.
+const selectionHelp = "The filter chooses by host ADDRESS[/LENGTH], client ..., server ..., port N[-M],\n" +
+	"client port ..., server port ..., rule NAME, conn N, faults (of its rule have acted),\n" +
+	"state NAME, client state ..., server state ..., idle DURATION (nothing has come from\n" +
+	"either peer for at least so long), and age DURATION, joined by and, or, not and\n" +
+	"parentheses."
+
 func newSS() *cobra.Command {
 	var file, socket string
 	var asJSON, all, info bool
 	var limit int
 	c := &cobra.Command{
-		Use:   "ss",
+		Use:   "ss [filter]",
 		Short: "Lists live connections, both legs, with their states as ss(8) names them",
 		Long: "Lists live connections of the tcpmitm that runs on this host, oldest first.\n" +
 			"The client leg's state is that of our endpoint towards the client, the server leg's\n" +
 			"that towards the server. TO SERVER and TO CLIENT count the octets that each has\n" +
-			"acknowledged. A server that the host translates (DNAT) is shown as address=target.",
-		Args: noArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
+			"acknowledged. A server that the host translates (DNAT) is shown as address=target.\n\n" +
+			selectionHelp,
+		Example: "  tcpmitm ss state SYN-SENT\n" +
+			"  tcpmitm ss -i server 10.2.0.0/16 and idle 10m",
+		RunE: func(c *cobra.Command, args []string) error {
+			filter, err := selectionOf(args)
+			if err != nil {
+				return err
+			}
 			socket, err := socketOf(file, socket, c.ErrOrStderr())
 			if err != nil {
 				return err
 			}
-			list, err := control.NewClient(socket).Connections(c.Context(), limit, all)
+			list, err := control.NewClient(socket).Connections(c.Context(), filter, limit, all)
 			if err != nil {
 				return err
 			}

@@ -64,18 +64,10 @@ func newTrace() *cobra.Command {
 	return c
 }
 
-// filterOf joins the words of a command line. A word with blanks in it was
-// quoted in the shell, which has taken the quotation marks away.
+// filterOf is the filter of a command line. A word with blanks in it was quoted
+// in the shell, which has taken the quotation marks away.
 func filterOf(args []string, conn uint64) (string, error) {
-	words := append([]string(nil), args...)
-	if len(words) > 1 {
-		for i, w := range words {
-			if strings.ContainsAny(w, " \t") && !strings.ContainsAny(w, `"'()`) {
-				words[i] = `"` + w + `"`
-			}
-		}
-	}
-	text := strings.Join(words, " ")
+	text := joined(args)
 	if conn != 0 {
 		only := "conn " + strconv.FormatUint(conn, 10)
 		if strings.TrimSpace(text) != "" {
@@ -88,6 +80,28 @@ func filterOf(args []string, conn uint64) (string, error) {
 		return "", usageError{err}
 	}
 	return text, nil
+}
+
+// selectionOf is filterOf for what chooses among live connections.
+func selectionOf(args []string) (string, error) {
+	text := joined(args)
+	if _, err := trace.ParseSelection(text); err != nil {
+		return "", usageError{err}
+	}
+	return text, nil
+}
+
+// joined are the words of a command line as one text.
+func joined(args []string) string {
+	words := append([]string(nil), args...)
+	if len(words) > 1 {
+		for i, w := range words {
+			if strings.ContainsAny(w, " \t") && !strings.ContainsAny(w, `"'()`) {
+				words[i] = `"` + w + `"`
+			}
+		}
+	}
+	return strings.Join(words, " ")
 }
 
 func runTrace(ctx context.Context, f *traceFlags, args []string, stdout, stderr io.Writer) error {

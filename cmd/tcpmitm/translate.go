@@ -100,6 +100,14 @@ func cookiesOf(c config.SYNCookies) splice.CookieMode {
 	return splice.CookiesAuto
 }
 
+// limitsOf says to the control interface what the configuration says.
+func limitsOf(c *config.Config) control.Limits {
+	return control.Limits{
+		Connections: int64(c.Limits.Connections), HalfOpen: int64(c.Limits.HalfOpen), Memory: c.Limits.Memory,
+		OverLimit: c.Limits.OverLimit.String(), Cookies: c.Handshake.SYNCookies != config.CookiesNever,
+	}
+}
+
 // edgeOf says what a port has counted in the words of the control interface.
 func edgeOf(p *nfq.Port) control.Edge {
 	c := p.Counters()
