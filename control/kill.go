@@ -3,7 +3,6 @@ package control
 import (
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -130,7 +129,11 @@ func (s *Source) kill(k *Kill, choose splice.Chooser) (*Killed, error) {
 		}
 	}
 	if !k.DryRun && s.Log != nil {
-		s.Log.Info("an operator has ended connections", "connections", out.Killed, "filter", k.Filter, "named", len(k.Conns), "all", k.All, slog.Any("error", err))
+		attrs := []any{"connections", out.Killed, "filter", k.Filter, "named", len(k.Conns), "all", k.All}
+		if err != nil {
+			attrs = append(attrs, "error", err)
+		}
+		s.Log.Info("an operator has ended connections", attrs...)
 	}
 	return out, err
 }
