@@ -21,7 +21,7 @@ MICRO       := ^Benchmark([^P]|P[^a]|Pa[^t])
 QUIET       := grep -Ev --line-buffered '^=== (PAUSE|CONT|NAME)|^=== RUN .*/|^\s+--- PASS'
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test unit sim fuzz interop lab lab-plain lab-race bench bench-quick bench-micro lint fmt deps-demo deps-test deps-bench root clean install uninstall man deb package-test
+.PHONY: help build demo test unit sim fuzz interop lab lab-plain lab-race soak soak-short bench bench-quick bench-micro lint fmt deps-demo deps-test deps-bench root clean install uninstall man deb package-test
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,7 +35,7 @@ demo: root deps-demo build ## three network namespaces, real traffic, one ladder
 	@test/demo/demo.sh bin/tcpmitm
 
 test: root deps-test build ## all tests: unit, simulator, interop, package, namespace lab (root, under 15 minutes)
-	@$(MAKE) --no-print-directory -k unit sim interop package-test lab $(if $(RACE),lab-race)
+	@$(MAKE) --no-print-directory -k unit sim interop package-test lab soak-short $(if $(RACE),lab-race)
 	@echo "== all tests passed"
 
 unit: ## unit tests, with the race detector where there is a C compiler
@@ -67,6 +67,15 @@ lab-race: root deps-test ## a part of the lab, against a tcpmitm that has the ra
 
 lab-plain: root deps-test ## the lab's own mechanics, without tcpmitm (root)
 	@$(GO) test -v -count=1 -timeout 12m -parallel 6 ./test/lab -plain 2>&1 | $(QUIET)
+
+# A run has limits of its own.
+soak: root deps-test ## mixed traffic under changing rules for DURATION (10m), SEED=1 LOAD=1; what grows fails (root)
+	@mkdir -p bin && $(GO) test -c -o bin/soak.test ./test/soak
+	@cd test/soak && $(CURDIR)/bin/soak.test -test.run '^TestSoak$$' -test.timeout 0 -duration $(or $(DURATION),10m) -seed $(or $(SEED),1) -load $(or $(LOAD),1) -out $(CURDIR)/bin/soak $(SOAK_FLAGS)
+
+soak-short: root deps-test
+	@echo "== soak, the short form, about a minute"
+	@$(GO) test -count=1 -timeout 6m ./test/soak
 
 bench: root deps-bench ## tcpmitm, HAProxy, Toxiproxy, gVisor and others side by side (root, about a quarter of an hour)
 	@$(BENCH)

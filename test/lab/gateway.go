@@ -62,6 +62,18 @@ func (n *Namespace) Lose(share float64) {
 	}
 }
 
+// LoseNothing ends what Lose began.
+func (n *Namespace) LoseNothing() {
+	n.lab.t.Helper()
+	for _, tool := range []string{"iptables", "ip6tables"} {
+		for line := range strings.Lines(n.Run(tool, "-w", "-t", "raw", "-S")) {
+			if rule, found := strings.CutPrefix(strings.TrimSpace(line), "-A "); found && strings.Contains(line, "--comment lab-loss") {
+				n.Run(tool, append([]string{"-w", "-t", "raw", "-D"}, strings.Fields(rule)...)...)
+			}
+		}
+	}
+}
+
 // CloseDoor makes the host treat TCP to a port as the target says: DROP for
 // silence, or REJECT with a kind of ICMP message.
 func (n *Namespace) CloseDoor(f Family, port uint16, target ...string) {

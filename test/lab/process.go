@@ -6,14 +6,16 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
 	"time"
 )
 
-// processLimit is how long a started program may run before it is killed.
-const processLimit = 5 * time.Minute
+// ProcessLimit is how long a started program may run before it is killed. Who
+// needs more says so before the first lab is made.
+var ProcessLimit = 5 * time.Minute
 
 // Process is a program that runs in a namespace.
 type Process struct {
@@ -33,7 +35,7 @@ func (n *Namespace) Start(name string, args ...string) *Process {
 	if err != nil {
 		n.lab.t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), processLimit)
+	ctx, cancel := context.WithTimeout(context.Background(), ProcessLimit)
 	p := &Process{name: name, output: out.Name(), done: make(chan struct{}), cancel: cancel}
 	p.cmd = n.command(ctx, name, args...)
 	p.cmd.Stdout, p.cmd.Stderr = out, out
@@ -104,6 +106,15 @@ func (p *Process) Kill() {
 		}
 		p.cancel()
 	})
+}
+
+// Forget removes what is kept of a program that has ended, for labs that start
+// very many.
+func (n *Namespace) Forget(p *Process) {
+	n.lab.mu.Lock()
+	defer n.lab.mu.Unlock()
+	n.lab.processes = slices.DeleteFunc(n.lab.processes, func(other *Process) bool { return other == p })
+	_ = os.Remove(p.output)
 }
 
 // WaitOutput waits until the program has printed text.

@@ -161,6 +161,15 @@ func (p *Proxy) Stop(signal syscall.Signal) {
 	p.WantNothingLeft()
 }
 
+// Signal sends a signal to tcpmitm.
+func (p *Proxy) Signal(signal syscall.Signal) error { return p.process.Signal(signal) }
+
+// PID is the process id of tcpmitm.
+func (p *Proxy) PID() int { return p.process.cmd.Process.Pid }
+
+// Running tells whether tcpmitm has not ended.
+func (p *Proxy) Running() bool { return p.process.Running() }
+
 // Kill ends tcpmitm with SIGKILL, so that it cannot clean up.
 func (p *Proxy) Kill() {
 	if p.process != nil {
@@ -240,6 +249,25 @@ func (p *Proxy) Ask(path string, into any) error {
 		return fmt.Errorf("GET %s: %s: %s", path, answer.Status, body)
 	}
 	return json.Unmarshal(body, into)
+}
+
+// Stream reads a stream of the control interface until ctx is done.
+func (p *Proxy) Stream(ctx context.Context, path string, to io.Writer) error {
+	question, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://tcpmitm"+path, nil)
+	if err != nil {
+		return err
+	}
+	// The time limit is for answers that have an end.
+	answer, err := (&http.Client{Transport: p.http.Transport}).Do(question)
+	if err != nil {
+		return err
+	}
+	defer answer.Body.Close()
+	if answer.StatusCode != http.StatusOK {
+		return fmt.Errorf("GET %s: %s", path, answer.Status)
+	}
+	_, err = io.Copy(to, answer.Body)
+	return err
 }
 
 // Counters are the parts of the control interface's counters that tests use.
