@@ -143,8 +143,8 @@ func (c *conductor) changeOne(ctx context.Context, d draws) error {
 	if err != nil {
 		return err
 	}
-	// The last one is for all, and stays.
-	r := list.List[d.IntN(len(list.List)-1)]
+	// The first one makes bursts short, and the last one is for all: they stay.
+	r := list.List[1+d.IntN(len(list.List)-2)]
 	switch d.IntN(4) {
 	case 0:
 		_, err = c.ask.SwitchRule(ctx, r.Name, !r.Enabled, d.chance(0.5))

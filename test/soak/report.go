@@ -13,6 +13,7 @@ type Result struct {
 	plan    Plan
 	began   time.Time
 	version string
+	shards  int
 	tally   *tally
 	samples []Sample
 	start   Sample  // before the traffic

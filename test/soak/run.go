@@ -84,7 +84,7 @@ func (s *soak) begin() {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	s.result.version = counters.Version
+	s.result.version, s.result.shards = counters.Version, counters.Shards
 	if s.result.start, err = s.sampler.collected(context.Background()); err != nil {
 		s.t.Fatal(err)
 	}
