@@ -127,6 +127,13 @@ func (f *Firewall) Install() (warnings []string, err error) {
 		if err := install(ipt, f.in.tables(v6, input)); err != nil {
 			return nil, err
 		}
+		warning, err := f.in.letThrough(v6)
+		if err != nil {
+			return nil, err
+		}
+		if warning != "" {
+			warnings = append(warnings, warning)
+		}
 	}
 	return warnings, nil
 }
@@ -177,14 +184,21 @@ func Clean() error {
 		if err != nil {
 			return err
 		}
-		// Deleting a chain takes the kernel a while, so first nothing leads
-		// to any; in this order nothing is led to a queue any more before
-		// what we send is stopped.
-		for _, clean := range []func(*iptables.IPTables, string, []string, []string) error{cleanJumps, cleanChains} {
-			for _, name := range []string{"raw", "mangle", inputTable, "filter"} {
-				if err := cleanTable(ipt, name, clean); err != nil {
-					errs = append(errs, fmt.Errorf("%s: %w", familyName(v6), err))
-				}
+		errs = append(errs, cleanFamily(ipt, v6), cleanBeside(v6))
+	}
+	return errors.Join(errs...)
+}
+
+// cleanFamily is Clean for one family and one kind of iptables.
+func cleanFamily(ipt *iptables.IPTables, v6 bool) error {
+	var errs []error
+	// Deleting a chain takes the kernel a while, so first nothing leads
+	// to any; in this order nothing is led to a queue any more before
+	// what we send is stopped.
+	for _, clean := range []func(*iptables.IPTables, string, []string, []string) error{cleanJumps, cleanChains} {
+		for _, name := range []string{"raw", "mangle", inputTable, "filter"} {
+			if err := cleanTable(ipt, name, clean); err != nil {
+				errs = append(errs, fmt.Errorf("%s: %w", familyName(v6), err))
 			}
 		}
 	}
@@ -262,10 +276,7 @@ func cleanChain(ipt *iptables.IPTables, table, name string) error {
 }
 
 func openIptables(v6 bool) (*iptables.IPTables, error) {
-	protocol, name := iptables.ProtocolIPv4, "iptables"
-	if v6 {
-		protocol, name = iptables.ProtocolIPv6, "ip6tables"
-	}
+	protocol, name, _ := familyTools(v6)
 	ipt, err := iptables.New(iptables.IPFamily(protocol), iptables.Timeout(lockWait))
 	if errors.Is(err, exec.ErrNotFound) {
 		return nil, fmt.Errorf("%w: there is no program %s: apt-get install iptables", ErrNoIptables, name)

@@ -151,6 +151,8 @@ func (in *Intercept) mangleTable(v6 bool) *table {
 	}
 	post := t.chain("POST", "POSTROUTING")
 	post.add(in.marked("!"), "RETURN")
+	// What is not ours after all goes on from the queue, without our mark.
+	post.add(match{}, in.clearMark()...)
 	bySource := in.queueChain(t, sourcePort, v6)
 	byDestination := in.queueChain(t, destinationPort, v6)
 	if in.Mode == Gateway {
@@ -167,14 +169,7 @@ func (in *Intercept) mangleTable(v6 bool) *table {
 // mangle's OUTPUT, for that would have the packet routed again.
 func (in *Intercept) filterTable(v6 bool) *table {
 	t := &table{name: "filter"}
-	fwd := t.chain("FWD", "FORWARD")
-	fwd.add(in.device(0), "ACCEPT")
-	fwd.add(in.device(1), "ACCEPT")
-	if in.Mode == Local {
-		own := t.chain("IN", "INPUT")
-		own.add(in.device(0), "ACCEPT")
-		own.add(in.device(1), "ACCEPT")
-	}
+	in.pass(t)
 	out := t.chain("OUT", "OUTPUT")
 	out.add(in.marked(), in.clearMark()...)
 	if in.Mode == Gateway {
@@ -196,6 +191,18 @@ func (in *Intercept) filterTable(v6 bool) *table {
 		t.lead(out, notSYN(), in.fromServer(v6), in.setMark()...)
 	}
 	return t
+}
+
+// pass makes the filter's rules that let through what we send.
+func (in *Intercept) pass(t *table) {
+	fwd := t.chain("FWD", "FORWARD")
+	fwd.add(in.device(0), "ACCEPT")
+	fwd.add(in.device(1), "ACCEPT")
+	if in.Mode == Local {
+		own := t.chain("IN", "INPUT")
+		own.add(in.device(0), "ACCEPT")
+		own.add(in.device(1), "ACCEPT")
+	}
 }
 
 // inputTable takes what is for the host's own sockets.
