@@ -192,7 +192,7 @@ func (x *exam) kind(r *report, name, text string) {
 	}
 	if legacy, _ := x.read(list); legacy != "" && strings.Contains(text, "nf_tables") {
 		r.note("look at "+strings.TrimSuffix(name, "s")+"s-legacy-save; rules are best kept with one kind of iptables",
-			"this host has tables of the legacy iptables as well (%s): their rules hold beside those of %s, and tcpmitm was not judged against them",
+			"this host has tables of the legacy iptables as well (%s): their rules hold beside those of %s; tcpmitm has what it sends let through by the filter of both, and nobody has looked at the others",
 			strings.Join(strings.Fields(legacy), ", "), text)
 	}
 }

@@ -101,12 +101,32 @@ func (x *exam) sourceCheckRules(r *report) {
 		}
 	}
 	for _, t := range x.tables {
-		for _, rule := range t.rules {
-			if rule.option("-m") == "rpfilter" && rule.drops() && !slices.Contains(rule.words, "--loose") {
-				r.broken(strings.TrimSuffix(t.program, "-save")+" -t "+rule.table+" -I "+rule.chain+" -i "+dev+" -j RETURN",
-					"a rule drops packets whose source lives elsewhere, and so what tcpmitm sends to clients: %s", rule.line)
+		x.sourceCheckTables(r, &t)
+	}
+}
+
+// sourceCheckTables looks for them among the rules of one iptables.
+func (x *exam) sourceCheckTables(r *report, t *ruleset) {
+	type hook struct{ table, chain string }
+	place := map[hook]int{} // of a rule in its chain, counted from 1
+	spared := map[hook][2]bool{}
+	for _, rule := range t.rules {
+		h := hook{rule.table, rule.chain}
+		place[h]++
+		for i, dev := range x.need.Devices {
+			if rule.option("-i") == dev && len(rule.words) == 6 && (rule.target == "ACCEPT" || rule.target == "RETURN") {
+				s := spared[h]
+				s[i] = true
+				spared[h] = s
 			}
 		}
+		if rule.option("-m") != "rpfilter" || !rule.drops() || slices.Contains(rule.words, "--loose") || spared[h] == [2]bool{true, true} {
+			continue
+		}
+		// Right before that rule: it must not come before ours.
+		insert := strings.TrimSuffix(t.program, "-save") + " -t " + rule.table + " -I " + rule.chain + " " + strconv.Itoa(place[h]) + " -i "
+		r.broken(insert+x.need.Devices[0]+" -j RETURN && "+insert+x.need.Devices[1]+" -j RETURN",
+			"a rule drops packets whose source lives elsewhere, and so what tcpmitm sends: %s", rule.line)
 	}
 }
 

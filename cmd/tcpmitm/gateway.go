@@ -13,6 +13,7 @@ import (
 
 	"tcpmitm/config"
 	"tcpmitm/control"
+	"tcpmitm/doctor"
 	"tcpmitm/endpoint"
 	"tcpmitm/nfq"
 	"tcpmitm/rules"
@@ -61,6 +62,7 @@ func start(conf *config.Config, reload func() (*config.Config, error), log *slog
 		log.Warn(w)
 	}
 	g.announce()
+	g.warnOfNeighbours(doctor.ThisHost())
 	return g, nil
 }
 
