@@ -13,6 +13,7 @@ type Config struct {
 	Intercept Intercept `toml:"intercept"`
 	Handshake Handshake `toml:"handshake"`
 	Limits    Limits    `toml:"limits"`
+	Timeouts  Timeouts  `toml:"timeouts"`
 	Control   Control   `toml:"control"`
 	Log       Log       `toml:"log"`
 	Journal   Journal   `toml:"journal"`
@@ -83,6 +84,10 @@ const (
 type Handshake struct {
 	Order      rules.Order `toml:"order"`
 	SYNCookies SYNCookies  `toml:"syn_cookies"`
+	// Retransmissions of a SYN towards a server, and of a SYN-ACK towards a
+	// client.
+	SYNRetries    int `toml:"syn_retries"`
+	SYNACKRetries int `toml:"syn_ack_retries"`
 }
 
 // Limits bound what tcpmitm holds.
@@ -91,6 +96,20 @@ type Limits struct {
 	HalfOpen    int          `toml:"half_open"`
 	Memory      int64        `toml:"memory"` // octets
 	OverLimit   rules.Action `toml:"over_limit"`
+	// The same of one source: an IPv4 address or an IPv6 /64; 0 is none.
+	PerSource         int `toml:"per_source"`
+	HalfOpenPerSource int `toml:"half_open_per_source"`
+}
+
+// Timeouts say how long things may last where no rule says otherwise; 0 is for
+// ever, but of TimeWait.
+type Timeouts struct {
+	Handshake   time.Duration   `toml:"handshake"`
+	Idle        time.Duration   `toml:"idle"`
+	HalfClosed  time.Duration   `toml:"half_closed"`
+	TimeWait    time.Duration   `toml:"time_wait"` // all of it, 2 MSL
+	UserTimeout time.Duration   `toml:"user_timeout"`
+	KeepAlive   rules.KeepAlive `toml:"keep_alive"`
 }
 
 // Control says where tcpmitm answers questions.
@@ -127,11 +146,18 @@ func Default() *Config {
 			Zone:         29300,
 			Drain:        0,
 		},
-		Handshake: Handshake{Order: rules.ServerFirst, SYNCookies: CookiesAuto},
+		Handshake: Handshake{Order: rules.ServerFirst, SYNCookies: CookiesAuto, SYNRetries: 6, SYNACKRetries: 6},
 		Limits:    Limits{Connections: 100000, HalfOpen: 4096, Memory: 1 << 30, OverLimit: rules.Pass},
-		Control:   Control{Socket: "/run/tcpmitm.sock"},
-		Log:       Log{Level: slog.LevelInfo, Format: Text},
-		Journal:   Journal{Size: 64 << 20, Keep: 4},
-		Rules:     rules.New(nil),
+		Timeouts: Timeouts{
+			Handshake:   130 * time.Second,
+			TimeWait:    time.Minute,
+			UserTimeout: 15 * time.Minute,
+			// Those of Linux; MUST-28.
+			KeepAlive: rules.KeepAlive{Idle: 2 * time.Hour, Interval: probeInterval, Count: probeCount},
+		},
+		Control: Control{Socket: "/run/tcpmitm.sock"},
+		Log:     Log{Level: slog.LevelInfo, Format: Text},
+		Journal: Journal{Size: 64 << 20, Keep: 4},
+		Rules:   rules.New(nil),
 	}
 }

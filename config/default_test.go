@@ -117,11 +117,22 @@ drain = "5s"
 [handshake]
 order = "client-first"
 syn_cookies = "never"
+syn_retries = 1
+syn_ack_retries = 2
 [limits]
 connections = 10
 half_open = 11
 memory = "64MiB"
 over_limit = "reset"
+per_source = 12
+half_open_per_source = 13
+[timeouts]
+handshake = "1s"
+idle = "2s"
+half_closed = "3s"
+time_wait = "4s"
+user_timeout = "5s"
+keep_alive = { idle = "6s", interval = "7s", count = 8 }
 [control]
 socket = "/tmp/s"
 metrics = "[::1]:9380"
@@ -143,8 +154,12 @@ keep = 0
 		Clients: []netip.Prefix{netip.MustParsePrefix("192.0.2.1/32")}, ClientSide: []string{"lan0"},
 		Queues: 3, WhenDown: Block, QueueBase: 7, TUNPrefix: "x", Mark: 0x80, Zone: 9, Drain: 5 * time.Second,
 	}
-	want.Handshake = Handshake{Order: rules.ClientFirst, SYNCookies: CookiesNever}
-	want.Limits = Limits{Connections: 10, HalfOpen: 11, Memory: 64 << 20, OverLimit: rules.Reset}
+	want.Handshake = Handshake{Order: rules.ClientFirst, SYNCookies: CookiesNever, SYNRetries: 1, SYNACKRetries: 2}
+	want.Limits = Limits{Connections: 10, HalfOpen: 11, Memory: 64 << 20, OverLimit: rules.Reset, PerSource: 12, HalfOpenPerSource: 13}
+	want.Timeouts = Timeouts{
+		Handshake: time.Second, Idle: 2 * time.Second, HalfClosed: 3 * time.Second, TimeWait: 4 * time.Second,
+		UserTimeout: 5 * time.Second, KeepAlive: rules.KeepAlive{Idle: 6 * time.Second, Interval: 7 * time.Second, Count: 8},
+	}
 	want.Control = Control{Socket: "/tmp/s", Metrics: "[::1]:9380"}
 	want.Log = Log{Level: -4, Format: JSON}
 	want.Journal = Journal{File: "/tmp/j", Size: 1 << 20}

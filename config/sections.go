@@ -19,9 +19,12 @@ const (
 	maxQueues       = 64
 	maxHints        = 256 // networks, ports and interfaces: the kernel walks them
 	maxConnections  = 10_000_000
-	minMemoryOctets = 16 << 20
+	minMemoryOctets = 64 << 20
 	maxMemoryOctets = 1 << 40
 	maxDrain        = time.Hour
+	minPatience     = time.Second
+	maxHandshake    = 10 * time.Minute
+	maxPatience     = 7 * 24 * time.Hour
 	maxInterfaceLen = 15  // IFNAMSIZ without its final zero
 	maxSocketLen    = 107 // sun_path without its final zero
 )
@@ -45,14 +48,21 @@ func (r *reader) config(tree map[string]any, c *Config) {
 	if t := root.sub("handshake", "[handshake]"); t != nil {
 		oneOf(t, "order", &c.Handshake.Order, orders)
 		oneOf(t, "syn_cookies", &c.Handshake.SYNCookies, cookies)
+		whole(t, "syn_retries", &c.Handshake.SYNRetries, 0, maxSYNRetries)
+		whole(t, "syn_ack_retries", &c.Handshake.SYNACKRetries, 0, maxSYNRetries)
 		t.done()
 	}
 	if t := root.sub("limits", "[limits]"); t != nil {
 		whole(t, "connections", &c.Limits.Connections, 1, maxConnections)
 		whole(t, "half_open", &c.Limits.HalfOpen, 1, maxConnections)
 		size(t, "memory", &c.Limits.Memory, minMemoryOctets, maxMemoryOctets)
+		whole(t, "per_source", &c.Limits.PerSource, 0, maxConnections)
+		whole(t, "half_open_per_source", &c.Limits.HalfOpenPerSource, 0, maxConnections)
 		oneOf(t, "over_limit", &c.Limits.OverLimit, overLimit)
 		t.done()
+	}
+	if t := root.sub("timeouts", "[timeouts]"); t != nil {
+		t.timeouts(&c.Timeouts)
 	}
 	if t := root.sub("control", "[control]"); t != nil {
 		t.control(&c.Control)
@@ -94,6 +104,33 @@ func (t *table) intercept(c *Intercept) {
 	whole(t, "zone", &c.Zone, 1, math.MaxUint16)
 	t.duration("drain", &c.Drain, 0, maxDrain)
 	t.done()
+}
+
+// timeouts reads how long things may last. A time of 0 switches off what ends
+// connections.
+func (t *table) timeouts(c *Timeouts) {
+	t.orNever("handshake", &c.Handshake, minPatience, maxHandshake)
+	t.orNever("idle", &c.Idle, minPatience, maxPatience)
+	t.orNever("half_closed", &c.HalfClosed, minPatience, maxPatience)
+	t.duration("time_wait", &c.TimeWait, 0, maxTimeWait)
+	t.duration("user_timeout", &c.UserTimeout, minUserTimeout, maxUserTimeout)
+	k := rules.Some(c.KeepAlive)
+	t.keepAlive(&k)
+	c.KeepAlive = k.Value
+	t.done()
+}
+
+// orNever reads a time of which 0 is never.
+func (t *table) orNever(key string, into *time.Duration, least, most time.Duration) {
+	var d time.Duration
+	if !t.duration(key, &d, 0, most) {
+		return
+	}
+	if d > 0 && d < least {
+		t.wrong(key, "%q is out of range: must be \"0s\", which is never, or from %v to %v", short(d), short(least), short(most))
+		return
+	}
+	*into = d
 }
 
 func (t *table) tunPrefix(into *string) {

@@ -13,20 +13,43 @@ const (
 
 var classSizes = [...]int{512, 2 << 10, 16 << 10, SlabSize}
 
-// maxFreePerClass bounds the memory that a pool keeps for later, in octets.
-const maxFreePerClass = 8 << 20
+// maxFreePerClass bounds the memory that a pool keeps for later, in octets; a
+// pool with a limit keeps at most a part of that in freeParts in each class.
+const (
+	maxFreePerClass = 8 << 20
+	freeParts       = 64
+)
 
 // Pool hands out buffers and counts the octets in use. It belongs to one
 // goroutine, that of the shard. A limit of 0 means no limit.
 type Pool struct {
 	free  [len(classSizes)][]*Buffer
 	inUse int64
-	limit int64
+	// charged is what the pool's owner holds beside buffers.
+	charged int64
+	limit   int64
+	most    int // octets that may be free in one class
 }
 
 // NewPool makes a pool that reports itself full from limit octets on; 0
 // means no limit.
-func NewPool(limit int64) *Pool { return &Pool{limit: limit} }
+func NewPool(limit int64) *Pool {
+	p := &Pool{limit: limit, most: maxFreePerClass}
+	if limit > 0 {
+		p.most = int(max(SlabSize, min(maxFreePerClass, limit/freeParts)))
+	}
+	return p
+}
+
+// Charge lets n octets more that are no buffer of the pool count against its
+// limit, or if n is negative, less.
+func (p *Pool) Charge(n int64) { p.charged += n }
+
+// Charged is what is charged at present, in octets.
+func (p *Pool) Charged() int64 { return p.charged }
+
+// used is all that counts against the limit.
+func (p *Pool) used() int64 { return p.inUse + p.charged }
 
 // Get returns a buffer of at least n octets (at most SlabSize), held once by
 // the caller.
@@ -54,7 +77,7 @@ func (p *Pool) InUse() int64 { return p.inUse }
 // Full tells whether the limit is reached. A full pool still hands out
 // buffers, for what has been received must be put somewhere; who could do
 // without (a new connection, more out-of-order data) asks first.
-func (p *Pool) Full() bool { return p.limit > 0 && p.inUse >= p.limit }
+func (p *Pool) Full() bool { return p.limit > 0 && p.used() >= p.limit }
 
 // Buffer is a block of memory that its holders count, so that a payload can
 // stay where the kernel put it until the other leg's peer has acknowledged
@@ -91,7 +114,7 @@ func (b *Buffer) Release() {
 	}
 	p := b.pool
 	p.inUse -= int64(len(b.data))
-	if (len(p.free[b.class])+1)*len(b.data) <= maxFreePerClass {
+	if (len(p.free[b.class])+1)*len(b.data) <= p.most {
 		p.free[b.class] = append(p.free[b.class], b)
 	}
 }

@@ -18,7 +18,11 @@ const (
 	ReasonBadAddress
 	// What the shard finds.
 	ReasonNoFlow
-	ReasonOverLimit
+	ReasonOverLimit          // of connections
+	ReasonOverMemory         // of memory
+	ReasonOverSource         // of connections of one source
+	ReasonOverHalfOpen       // of handshakes in progress, where no SYN cookie helps
+	ReasonOverHalfOpenSource // of handshakes of one source, likewise
 	ReasonNotSplittable
 	ReasonForeignShard
 	ReasonVanished
@@ -41,7 +45,7 @@ const (
 var reasonNames = [NumReasons]string{
 	"none", "truncated", "bad-ip-header", "fragment", "short-tcp-header", "bad-header-length",
 	"bad-option-length", "bad-checksum", "bad-address",
-	"no-flow", "over-limit", "not-splittable", "foreign-shard", "vanished",
+	"no-flow", "over-limit", "over-memory", "over-source", "over-half-open", "over-half-open-source", "not-splittable", "foreign-shard", "vanished",
 	"out-of-window", "old-duplicate", "bad-ack", "bad-reset", "unexpected-syn", "no-ack-flag", "paws",
 	"challenge-limited", "data-after-close", "no-memory", "bad-icmp",
 }

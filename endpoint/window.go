@@ -6,7 +6,7 @@ const smallBuffer = 64 << 10
 // room is the number of octets beyond RCV.NXT that the buffer has place for.
 func (e *Endpoint) room() int {
 	limit := e.cfg.ReceiveBuffer
-	if p := e.cfg.Pool; p != nil && p.limit > 0 && p.inUse > p.limit/4*3 {
+	if p := e.cfg.Pool; p != nil && p.limit > 0 && p.used() > p.limit/4*3 {
 		limit = min(limit, smallBuffer)
 	}
 	return max(limit-e.in.ready, 0)

@@ -68,9 +68,12 @@ func (s *Shard) ownTimeout(now endpoint.Time, f *flow) {
 	switch {
 	case f.phase == lingering:
 		f.legs[0].aborted, f.legs[1].aborted = false, false
+	case f.phase == relaying:
+		s.lookIdle(now, f)
+	case s.handshakeOver(now, f):
 	case f.syn == nil && f.phase != knocking:
 	case now < f.lastSYN.Add(synPatience):
-		f.deadline = f.lastSYN.Add(synPatience)
+		f.deadline = s.handshakeDeadline(f, f.lastSYN.Add(synPatience))
 	default:
 		// Nobody waits for the server's answer any more.
 		f.closed("client", ByTimeout)
@@ -175,6 +178,7 @@ func (s *Shard) remove(f *flow) {
 		list = &s.lingering
 	}
 	f.gone = true
+	s.charge(-flowOctets)
 	list.remove(f)
 	s.wheel.stop(&f.timer)
 	f.stage.Close()

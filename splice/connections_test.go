@@ -51,7 +51,7 @@ func TestLingeringIsBounded(t *testing.T) {
 		in := endpoint.NewTuple(p.clientA, p.serverA)
 		in.SrcPort = uint16(p.shard.counters.Opened)
 		in.Src[0] = byte(p.shard.counters.Opened >> 16)
-		p.shard.takePlace(p.dev.now, f)
+		p.shard.takePlace(p.dev.now, f, &in)
 		p.shard.addFlow(f, in, in.Reverse())
 		p.shard.conclude(p.dev.now, f)
 	}

@@ -100,7 +100,7 @@ func (s *Shard) decide(now endpoint.Time, p *endpoint.Packet, key endpoint.Tuple
 		}
 	}
 	if d.action == rules.Splice {
-		d = s.withinLimits(now, p, d, f)
+		d = s.withinLimits(now, p, &key, d, f)
 	}
 	if !again && !d.fleeting && (d.action != rules.Splice || d.cookie) {
 		s.memory.remember(now, k, d)
@@ -111,42 +111,6 @@ func (s *Shard) decide(now endpoint.Time, p *endpoint.Packet, key endpoint.Tuple
 // firstRule asks the rules about a new connection.
 func (s *Shard) firstRule(now endpoint.Time, p *endpoint.Packet) (r *rules.Rule, ordinal uint64) {
 	return loadRules(s.opt.Rules).First(rules.Conn{Client: p.Source(), Server: p.Destination(), At: now.Sub(s.started)})
-}
-
-// withinLimits turns the decision to splice into what the limits leave of it.
-func (s *Shard) withinLimits(now endpoint.Time, p *endpoint.Packet, d decision, f *flow) decision {
-	crowded := s.tooManyHalfOpen()
-	// A copy of a SYN that has its cookie already gets the same again: one
-	// that is let past would make two connections of it.
-	answered := d.cookie
-	d.cookie = false
-	if crowded && s.opt.Cookies == CookiesNever {
-		// Silence: whoever means it sends its SYN again.
-		s.drop(endpoint.ReasonOverLimit)
-		return decision{action: rules.Drop, fleeting: true}
-	}
-	if s.fullHouse() && !answered {
-		// A cookie would be a promise that nobody keeps.
-		return s.overLimit()
-	}
-	if answered || (crowded && s.opt.Cookies == CookiesAuto || s.opt.Cookies == CookiesAlways) && s.canCookie(p, d.rule) {
-		d.cookie = true
-		return d
-	}
-	f.id = d.conn
-	if s.takePlace(now, f) {
-		return d
-	}
-	return s.overLimit()
-}
-
-// overLimit is the decision about a connection that there is no room for.
-func (s *Shard) overLimit() decision {
-	s.drop(endpoint.ReasonOverLimit)
-	if s.opt.OverLimit == rules.Splice {
-		return decision{action: rules.Pass}
-	}
-	return decision{action: s.opt.OverLimit, fleeting: s.opt.OverLimit == rules.Drop}
 }
 
 // pass sends a new connection's SYN on as it came. It is not accepted where

@@ -147,7 +147,7 @@ func TestMemoryIsALimitToo(t *testing.T) {
 }
 
 func TestTheHalfOpenLimitWithoutCookies(t *testing.T) {
-	p := newPlaybook(t, Options{Budget: &Budget{HalfOpen: 1}, Cookies: CookiesNever})
+	p := newPlaybook(t, Options{Budget: &Budget{HalfOpen: 1}, Cookies: CookiesNever, OverLimit: rules.Drop})
 	p.play(`
 		client > S 0:0(0) <mss 1400>
 		server < S 0:0(0)

@@ -63,6 +63,11 @@ type flow struct {
 	how        How
 	cause      byte // first letter of the termination codes, once it did not end in order
 
+	// progress and quiet are what was seen at the last looks whether the
+	// connection is idle; see Patience.
+	progress uint64
+	quiet    uint8
+
 	dirty      bool
 	gone       bool
 	condemned  bool // an operator has ended it

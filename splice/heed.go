@@ -62,6 +62,9 @@ func (s *Shard) heedLeg(now endpoint.Time, f *flow, l endpoint.Leg, ev endpoint.
 	if ev.Has(endpoint.EventPeerClosed) {
 		leg.peerClosed = true
 		f.closed(l.String(), ByFIN)
+		if f.phase == relaying {
+			s.startPatience(now, f)
+		}
 	}
 	if ev.Has(endpoint.EventFINDeferred) {
 		s.cross(now, f, l)
@@ -115,5 +118,6 @@ func (s *Shard) connected(now endpoint.Time, f *flow, l endpoint.Leg) {
 		f.phase = relaying
 		f.mirror = nil
 		s.giveHalf(f)
+		s.startPatience(now, f)
 	}
 }

@@ -133,7 +133,7 @@ func (s *Shard) openNew(now endpoint.Time, p *endpoint.Packet, key endpoint.Tupl
 	}
 	s.addFlow(f, key, p.Tuple.Reverse())
 	f.lastSYN, f.after = now, after
-	f.phase, f.deadline = knocking, now.Add(synPatience)
+	f.phase, f.deadline = knocking, s.handshakeDeadline(f, now.Add(synPatience))
 	f.copyDSCP(endpoint.Server, p.DSCP)
 	f.legs[endpoint.Client].irs = p.Seq
 	f.legs[endpoint.Client].last = endpoint.Listen
@@ -148,11 +148,11 @@ func (s *Shard) open(now endpoint.Time, f *flow, seg *endpoint.Segment) {
 		Seq: seg.Seq, Flags: seg.Flags, ECN: seg.ECN, Window: seg.Window, Options: seg.Options,
 	}
 	if s.opt.Order == rules.ClientFirst {
-		f.deadline = endpoint.Never
+		f.deadline = s.handshakeDeadline(f, endpoint.Never)
 		s.answerAlone(now, f, &syn)
 	} else {
 		f.syn = &syn
-		f.deadline = f.lastSYN.Add(synPatience)
+		f.deadline = s.handshakeDeadline(f, f.lastSYN.Add(synPatience))
 		f.phase = dialling
 		f.legs[endpoint.Client].recordIn(now, &syn)
 		if s.segments != nil {
@@ -189,6 +189,7 @@ func (s *Shard) addFlow(f *flow, in, srv endpoint.Tuple) {
 	s.flows[c.in] = legRef{f, endpoint.Client}
 	s.flows[v.in] = legRef{f, endpoint.Server}
 	s.live.add(f)
+	s.charge(flowOctets)
 	f.stage = faults.NewStage(f.profile.program, &s.wire, f.ordinal)
 }
 
@@ -218,7 +219,7 @@ func (s *Shard) answerClient(now endpoint.Time, f *flow) {
 	o := s.openLike(now, &l.out, f.mirror, f.ecn)
 	s.openToClient(now, f, &o)
 	f.phase = answering
-	f.deadline = endpoint.Never
+	f.deadline = s.handshakeDeadline(f, endpoint.Never)
 	syn := f.syn
 	f.syn = nil
 	s.drop(l.ep.HandleSegment(now, syn))

@@ -15,7 +15,7 @@ type CookieMode uint8
 const (
 	CookiesAuto   CookieMode = iota // from the half-open limit on
 	CookiesAlways                   // every connection starts with a cookie
-	CookiesNever                    // at the half-open limit SYNs are dropped
+	CookiesNever                    // at the half-open limit OverLimit decides
 )
 
 // Options are what a shard is made with. They do not change afterwards; what
@@ -32,8 +32,10 @@ type Options struct {
 	Budget *Budget
 	// OverLimit is what becomes of a new connection when a limit is reached:
 	// rules.Pass, rules.Reset or rules.Drop. The zero value, rules.Splice, is
-	// taken as Pass.
+	// taken as Pass. Where a SYN cookie helps, it is sent instead.
 	OverLimit rules.Action
+	// Patience is when connections are given up that nobody ends.
+	Patience Patience
 	// Endpoint is how both legs behave. Its Pool is that of this shard alone.
 	Endpoint endpoint.Config
 	// MTU is what a client is told of the path where the server's MSS is not
@@ -68,10 +70,28 @@ const defaultMTU = 1500
 type Budget struct {
 	Connections int64 // spliced at once
 	HalfOpen    int64 // handshakes in progress
+	// The same of one source: an IPv4 address or an IPv6 /64.
+	PerSource         int64
+	HalfOpenPerSource int64
 
 	connections atomic.Int64
 	halfOpen    atomic.Int64
 	lastConn    atomic.Uint64
+	sources     *sourceCount // of connections; nil without such a limit
+	halfSources *sourceCount // of handshakes
+
+	synMet, synCame atomic.Uint64 // see synrecv.go
+}
+
+// prepare makes the tables of sources. All shards have the same secret, and
+// the first one that is made finds none.
+func (b *Budget) prepare(secret [32]byte) {
+	if b.PerSource > 0 && b.sources == nil {
+		b.sources = newSourceCount(secret, b.Connections)
+	}
+	if b.HalfOpenPerSource > 0 && b.halfSources == nil {
+		b.halfSources = newSourceCount(secret, b.HalfOpen)
+	}
 }
 
 // InUse tells how many connections and handshakes there are.

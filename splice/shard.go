@@ -43,6 +43,7 @@ type Shard struct {
 	profiles profiles
 	memory   decisions
 	cookies  cookieJar
+	syns     synRecv
 	wire     faults.Wire // what the stages of all flows share
 	draining bool
 	started  endpoint.Time // what timelines count from
@@ -94,6 +95,7 @@ func NewShard(dev Device, opt Options) *Shard {
 		foreign:   make(chan *foreignPacket, mailboxSize),
 		stopped:   make(chan struct{}),
 	}
+	opt.Budget.prepare(opt.Secret)
 	s.wire.Pool = opt.Endpoint.Pool
 	s.cookies.init(opt.Secret)
 	s.Watch(!opt.EndsOnly)

@@ -166,6 +166,7 @@ func (s *Shard) sendCookie(now endpoint.Time, p *endpoint.Packet, key endpoint.T
 	}
 	s.cookies.until = now.Add(2 * cookiePeriod)
 	s.cookies.remember(now, &key)
+	s.syns.cookieSent(now, s.budget, &key)
 	s.counters.CookiesSent++
 	s.emit(endpoint.Client, &out, Header{DSCP: p.DSCP}, &s.reply)
 }
@@ -205,12 +206,13 @@ func (s *Shard) openFromCookie(now endpoint.Time, p *endpoint.Packet) bool {
 	if d, known := s.memory.find(decisionKey{p.Tuple, irs}); known {
 		f.id = d.conn
 	}
-	if !s.takePlace(now, f) {
+	if why := s.takePlace(now, f, &p.Tuple); why != endpoint.ReasonNone {
 		// The client sends its data again; there may be room by then.
-		s.drop(endpoint.ReasonOverLimit)
+		s.drop(why)
 		return true
 	}
 	s.counters.CookiesAccepted++
+	s.syns.cookieCame(now, s.budget, &p.Tuple)
 	s.ruled(f, s.ruleOfCookie(now, p, irs))
 	s.addFlow(f, p.Tuple, p.Tuple.Reverse())
 	s.answerCookie(now, f, iss, cookieSYN(p, mss))
@@ -262,6 +264,7 @@ func (s *Shard) answerCookie(now endpoint.Time, f *flow, iss endpoint.Seq, syn *
 	l.iss = iss
 	l.ep = endpoint.NewPassive(&f.profile.legs[endpoint.Client].cfg, o)
 	f.phase = answering
+	f.deadline = s.handshakeDeadline(f, endpoint.Never)
 	f.mirrors(&syn.Options)
 	s.drop(l.ep.HandleSegment(now, syn))
 	f.learnSYN(endpoint.Client, syn)

@@ -94,6 +94,7 @@ func (s *Shard) keepWaiting(w *waiting) {
 		list.of[w.legs[l].in] = waitingRef{w, endpoint.Leg(l)}
 	}
 	list.add(w)
+	s.charge(waitingOctets)
 	w.timer.owner = w
 	s.wheel.set(&w.timer, w.nextTimeout())
 }
@@ -112,6 +113,7 @@ func (w *waiting) nextTimeout() endpoint.Time {
 // forget removes a record.
 func (s *Shard) forget(w *waiting) {
 	list := &s.waiting
+	s.charge(-waitingOctets)
 	s.wheel.stop(&w.timer)
 	for l := range w.legs {
 		if in := w.legs[l].in; list.of[in].waiting == w {

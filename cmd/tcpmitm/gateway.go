@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -149,13 +150,16 @@ func (g *gateway) open() (err error) {
 	in := &g.conf.Intercept
 	local := in.Mode == config.Local
 	n := shardsOf(in)
+	// The heap grows into memory that nobody has collected yet; from here on
+	// the collector works harder instead.
+	debug.SetMemoryLimit(g.conf.Limits.Memory - imageOctets)
 	g.tuns, err = nfq.OpenTUNs(nfq.TUNConfig{Prefix: in.TUNPrefix, Shards: n, Local: local})
 	if err != nil {
 		return err
 	}
 	g.later(g.tuns.Close)
 	for i := range n {
-		pool := endpoint.NewPool(g.conf.Limits.Memory / int64(n))
+		pool := endpoint.NewPool(heldOctets(&g.conf.Limits) / int64(n))
 		port, err := nfq.OpenPort(nfq.PortConfig{
 			Queue: g.firewall.QueueNumber(i), Pool: pool, TUNs: g.tuns, Shard: i, Local: local,
 		})
@@ -174,9 +178,10 @@ func (g *gateway) launch(tracer *trace.Tracer) (*control.Source, error) {
 		Rules:     &g.rules,
 		Order:     g.conf.Handshake.Order,
 		Cookies:   cookiesOf(g.conf.Handshake.SYNCookies),
-		Budget:    &splice.Budget{Connections: int64(g.conf.Limits.Connections), HalfOpen: int64(g.conf.Limits.HalfOpen)},
+		Budget:    budgetOf(&g.conf.Limits),
 		OverLimit: g.conf.Limits.OverLimit,
-		Endpoint:  endpointConfig(),
+		Endpoint:  endpointConfig(&g.conf.Handshake, &g.conf.Timeouts),
+		Patience:  patienceOf(&g.conf.Timeouts),
 		Epoch:     nfq.Epoch(),
 		Observer:  tracer,
 		EndsOnly:  !tracer.Draws(),

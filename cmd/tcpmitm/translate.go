@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"runtime"
 	"strings"
-	"time"
 
 	"tcpmitm/config"
 	"tcpmitm/control"
@@ -67,28 +66,46 @@ func listed[T any](list []T, none string) string {
 	return strings.Join(words, ",")
 }
 
-// Keep-alive of both legs. The endpoints answer the peers' own probes, so
-// nobody but us can find out that a silent peer is gone: without this its
-// connection would stay for ever. The times are those of Linux.
-const (
-	keepAliveIdle     = 2 * time.Hour // MUST-28
-	keepAliveInterval = 75 * time.Second
-	keepAliveCount    = 9
-)
-
-// dialRetries is how often the SYN to a server is sent again. An endpoint by
-// itself goes on for the 3 minutes of MUST-23; we, its user, give up after
-// those 127 s after which the clients of most kernels have done so, for what is
-// answered later is for nobody.
-const dialRetries = 6
-
 // endpointConfig is how both legs behave where no rule says otherwise.
-func endpointConfig() endpoint.Config {
+//
+// An endpoint by itself sends its SYN again for the 3 minutes of MUST-23; we,
+// its user, give up by default after those 127 s after which the clients of
+// most kernels have done so, for what is answered later is for nobody. And the
+// endpoints answer the peers' own keep-alives, so nobody but us can find out
+// that a silent peer is gone.
+func endpointConfig(h *config.Handshake, t *config.Timeouts) endpoint.Config {
 	c := endpoint.DefaultConfig()
-	c.SYNRetries = dialRetries
-	c.KeepAlive = endpoint.KeepAlive{Idle: keepAliveIdle, Interval: keepAliveInterval, Count: keepAliveCount}
+	c.SYNRetries, c.SYNACKRetries = h.SYNRetries, h.SYNACKRetries
+	c.MSL = t.TimeWait / 2
+	c.R2 = t.UserTimeout
+	c.KeepAlive = endpoint.KeepAlive{Idle: t.KeepAlive.Idle, Interval: t.KeepAlive.Interval, Count: t.KeepAlive.Count}
 	return c
 }
+
+// budgetOf is what all shards together may have.
+func budgetOf(l *config.Limits) *splice.Budget {
+	return &splice.Budget{
+		Connections: int64(l.Connections), HalfOpen: int64(l.HalfOpen),
+		PerSource: int64(l.PerSource), HalfOpenPerSource: int64(l.HalfOpenPerSource),
+	}
+}
+
+// patienceOf says when connections are given up that nobody ends.
+func patienceOf(t *config.Timeouts) splice.Patience {
+	return splice.Patience{Handshake: t.Handshake, Idle: t.Idle, HalfClosed: t.HalfClosed}
+}
+
+// What of the memory is not for buffers and connections, in octets.
+const (
+	// programOctets is what the program needs without any connection: its
+	// runtime, tables of fixed size, and buffers that are kept for reuse.
+	programOctets = 40 << 20
+	// imageOctets is the part of it that is no heap: the program's own text.
+	imageOctets = 16 << 20
+)
+
+// heldOctets is what of the limit all pools together may hold.
+func heldOctets(l *config.Limits) int64 { return l.Memory - programOctets }
 
 func cookiesOf(c config.SYNCookies) splice.CookieMode {
 	switch c {
