@@ -118,6 +118,7 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	count(descSendErrors, n.SendErrors)
 	count(descForeign, n.BetweenShards)
 	c.collectEnds(out, &n.ends)
+	c.collectSYNs(out)
 	for _, q := range n.Queues {
 		number := strconv.Itoa(q.Number)
 		gauge(descDepth, float64(q.Waiting), number)

@@ -127,7 +127,7 @@ func TestOpenAPIDescribesTheTypes(t *testing.T) {
 		t.Fatal("docs/openapi.yaml has no schemas")
 	}
 	s := &schemas{comments: fieldComments(t, ".", "../trace"), done: map[string]string{}}
-	for _, v := range []any{Status{}, Kill{}, Killed{}, Connections{}, Counters{}, Rules{}, RuleChange{}, Reloaded{}, Ends{}, trace.Event{}, failure{}} {
+	for _, v := range []any{Status{}, Kill{}, Killed{}, Connections{}, Counters{}, Rules{}, RuleChange{}, Reloaded{}, Ends{}, SYNRecv{}, trace.Event{}, failure{}} {
 		s.of(reflect.TypeOf(v))
 	}
 	names := make([]string, 0, len(s.done))

@@ -70,8 +70,9 @@ func routesOf(source *Source, quit <-chan struct{}) *routes {
 	mux.HandleFunc("GET /v1/capture", func(w http.ResponseWriter, r *http.Request) { source.serveCapture(w, r, quit) })
 	mux.HandleFunc("GET /v1/ends", source.serveEnds)
 	source.handleRules(mux)
+	source.handleSYNRecv(mux)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		fail(w, http.StatusNotFound, errors.New("there are GET /v1/status, /v1/connections, /v1/counters, /v1/events, /v1/capture, /v1/ends and /v1/rules, and POST /v1/connections/kill and /v1/rules/enable, disable, set and reload"))
+		fail(w, http.StatusNotFound, errors.New("there are GET /v1/status, /v1/connections, /v1/counters, /v1/events, /v1/capture, /v1/ends, /v1/synrecv and /v1/rules, and POST /v1/connections/kill and /v1/rules/enable, disable, set and reload"))
 	})
 	return mux
 }

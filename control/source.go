@@ -30,6 +30,8 @@ type Source struct {
 	// Tracer is the observer of all shards, and where events are read; nil is
 	// none.
 	Tracer *trace.Tracer
+	// Floods watches for SYN floods; nil is nobody.
+	Floods *FloodWatch
 
 	// Mode and Limits are those of the configuration.
 	Mode   string

@@ -214,12 +214,14 @@ func (g *gateway) launch(tracer *trace.Tracer) (*control.Source, error) {
 		g.running.Wait()
 		return nil
 	})
-	return &control.Source{
+	source := &control.Source{
 		Shards: g.shards, Version: version, Started: started, Rules: g.rules.Load, Rulebook: g.rulebook, Lost: tracer.Lost, Tracer: tracer,
 		Queues: func() []control.Queue { return queuesOf(g.firewall) },
 		Mode:   modeName(g.conf.Intercept.Mode), Limits: limitsOf(g.conf), Log: g.log,
 		Edge: func(shard int) control.Edge { return edgeOf(g.ports[shard]) },
-	}, nil
+	}
+	g.later(control.WatchFloods(source, opt.Budget, g.log).Close)
+	return source, nil
 }
 
 // serve answers questions from here on.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"io"
 
 	"github.com/spf13/cobra"
 
@@ -20,7 +21,7 @@ const selectionHelp = "The filter chooses by host ADDRESS[/LENGTH], client ..., 
 
 func newSS() *cobra.Command {
 	var file, socket string
-	var asJSON, all, info bool
+	var asJSON, all, info, syn bool
 	var limit int
 	c := &cobra.Command{
 		Use:   "ss [filter]",
@@ -41,22 +42,41 @@ func newSS() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			list, err := control.NewClient(socket).Connections(c.Context(), filter, limit, all)
+			ask := control.NewClient(socket)
+			handshakes, err := ask.SYNRecv(c.Context())
+			if err != nil {
+				return err
+			}
+			if syn {
+				if asJSON {
+					return writeJSON(c.OutOrStdout(), handshakes)
+				}
+				return handshakes.WriteTable(c.OutOrStdout())
+			}
+			list, err := ask.Connections(c.Context(), filter, limit, all)
 			if err != nil {
 				return err
 			}
 			if asJSON {
-				e := json.NewEncoder(c.OutOrStdout())
-				e.SetIndent("", "  ")
-				return e.Encode(list)
+				return writeJSON(c.OutOrStdout(), list)
 			}
-			return list.WriteTable(c.OutOrStdout(), info)
+			if err := list.WriteTable(c.OutOrStdout(), info); err != nil || !handshakes.Flood {
+				return err
+			}
+			return handshakes.WriteTable(c.OutOrStdout())
 		},
 	}
 	socketFlag(c, &file, &socket)
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	c.Flags().BoolVarP(&info, "info", "i", false, "tell of each leg its round-trip times, windows and retransmissions, and the connection's number")
 	c.Flags().BoolVarP(&all, "all", "a", false, "list connections too that are over but for TIME-WAIT")
+	c.Flags().BoolVar(&syn, "syn", false, "list no connections, but handshakes in progress by the net of the client; during a SYN flood they are listed in any case")
 	c.Flags().IntVar(&limit, "limit", shownByDefault, "list at most so many connections")
 	return c
+}
+
+func writeJSON(out io.Writer, v any) error {
+	e := json.NewEncoder(out)
+	e.SetIndent("", "  ")
+	return e.Encode(v)
 }
