@@ -23,6 +23,7 @@ const (
 	ReasonOverSource         // of connections of one source
 	ReasonOverHalfOpen       // of handshakes in progress, where no SYN cookie helps
 	ReasonOverHalfOpenSource // of handshakes of one source, likewise
+	ReasonSYNRate            // a flood of SYNs: this one is answered when it comes again
 	ReasonNotSplittable
 	ReasonForeignShard
 	ReasonVanished
@@ -45,7 +46,7 @@ const (
 var reasonNames = [NumReasons]string{
 	"none", "truncated", "bad-ip-header", "fragment", "short-tcp-header", "bad-header-length",
 	"bad-option-length", "bad-checksum", "bad-address",
-	"no-flow", "over-limit", "over-memory", "over-source", "over-half-open", "over-half-open-source", "not-splittable", "foreign-shard", "vanished",
+	"no-flow", "over-limit", "over-memory", "over-source", "over-half-open", "over-half-open-source", "syn-rate", "not-splittable", "foreign-shard", "vanished",
 	"out-of-window", "old-duplicate", "bad-ack", "bad-reset", "unexpected-syn", "no-ack-flag", "paws",
 	"challenge-limited", "data-after-close", "no-memory", "bad-icmp",
 }

@@ -42,8 +42,7 @@ func (j *cookieJar) remember(now endpoint.Time, t *endpoint.Tuple) {
 		c.young, c.old, c.since = new(cookieFilter), c.young, now
 	}
 	a, b := j.bitsOf(t)
-	c.young[a/64] |= 1 << (a % 64)
-	c.young[b/64] |= 1 << (b % 64)
+	c.young.set(a, b)
 }
 
 // sentTo tells whether a client may have been sent a cookie that is still
@@ -51,7 +50,7 @@ func (j *cookieJar) remember(now endpoint.Time, t *endpoint.Tuple) {
 func (j *cookieJar) sentTo(t *endpoint.Tuple) bool {
 	a, b := j.bitsOf(t)
 	for _, f := range [...]*cookieFilter{j.clients.young, j.clients.old} {
-		if f != nil && (f[a/64]>>(a%64))&(f[b/64]>>(b%64))&1 != 0 {
+		if f != nil && f.has(a, b) {
 			return true
 		}
 	}

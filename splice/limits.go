@@ -99,6 +99,11 @@ func (s *Shard) withinLimits(now endpoint.Time, p *endpoint.Packet, key *endpoin
 	why := s.crowded(key)
 	wanted := s.opt.Cookies == CookiesAlways || why != endpoint.ReasonNone && s.opt.Cookies == CookiesAuto
 	if answered || wanted && s.canCookie(p, d.rule) {
+		if !answered && !s.repeats.answers(now, &s.cookies, key, p.Seq) {
+			s.syns.refused(now, s.budget, key)
+			s.drop(endpoint.ReasonSYNRate)
+			return decision{action: rules.Drop, fleeting: true}
+		}
 		d.cookie = true
 		return d
 	}

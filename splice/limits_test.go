@@ -12,7 +12,7 @@ import (
 // limitCase is a limit that one connection uses up.
 type limitCase struct {
 	name   string
-	budget Budget
+	budget func() *Budget // nil is no limit
 	pool   int64 // octets; 0 is no limit
 	cookie CookieMode
 	half   bool // a handshake in progress uses it up, not an open connection
@@ -21,11 +21,11 @@ type limitCase struct {
 }
 
 var limitCases = []limitCase{
-	{name: "connections", budget: Budget{Connections: 1}, reason: endpoint.ReasonOverLimit},
+	{name: "connections", budget: func() *Budget { return &Budget{Connections: 1} }, reason: endpoint.ReasonOverLimit},
 	{name: "memory", pool: flowOctets, reason: endpoint.ReasonOverMemory},
-	{name: "per-source", budget: Budget{PerSource: 1}, reason: endpoint.ReasonOverSource, other: true},
-	{name: "half-open", budget: Budget{HalfOpen: 1}, cookie: CookiesNever, half: true, reason: endpoint.ReasonOverHalfOpen},
-	{name: "half-open-per-source", budget: Budget{HalfOpenPerSource: 1}, cookie: CookiesNever, half: true,
+	{name: "per-source", budget: func() *Budget { return &Budget{PerSource: 1} }, reason: endpoint.ReasonOverSource, other: true},
+	{name: "half-open", budget: func() *Budget { return &Budget{HalfOpen: 1} }, cookie: CookiesNever, half: true, reason: endpoint.ReasonOverHalfOpen},
+	{name: "half-open-per-source", budget: func() *Budget { return &Budget{HalfOpenPerSource: 1} }, cookie: CookiesNever, half: true,
 		reason: endpoint.ReasonOverHalfOpenSource, other: true},
 }
 
@@ -42,11 +42,14 @@ func TestEachLimitWithEachPolicy(t *testing.T) {
 }
 
 func (c *limitCase) run(t *testing.T, over rules.Action, six bool) {
-	budget := Budget{Connections: c.budget.Connections, HalfOpen: c.budget.HalfOpen, PerSource: c.budget.PerSource, HalfOpenPerSource: c.budget.HalfOpenPerSource}
+	budget := &Budget{}
+	if c.budget != nil {
+		budget = c.budget()
+	}
 	cfg := endpoint.DefaultConfig()
 	cfg.ReceiveBuffer = 65535
 	cfg.Pool = endpoint.NewPool(c.pool)
-	p := newPlaybook(t, Options{Budget: &budget, Endpoint: cfg, Cookies: c.cookie, OverLimit: over})
+	p := newPlaybook(t, Options{Budget: budget, Endpoint: cfg, Cookies: c.cookie, OverLimit: over})
 	near, far := "10.1.0.1:40001", "10.1.0.2:40000"
 	if six {
 		p.clientA, p.serverA = addrPort("[fd01::1]:40000"), addrPort("[fd02::2]:80")

@@ -44,6 +44,7 @@ type Shard struct {
 	memory   decisions
 	cookies  cookieJar
 	syns     synRecv
+	repeats  synRepeats
 	wire     faults.Wire // what the stages of all flows share
 	draining bool
 	started  endpoint.Time // what timelines count from

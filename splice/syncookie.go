@@ -99,6 +99,11 @@ func cookieCount(now endpoint.Time) uint64 { return uint64(now) / uint64(cookieP
 
 // mac is a CBC-MAC over three blocks; the input's length never varies.
 func (j *cookieJar) mac(t *endpoint.Tuple, irs endpoint.Seq, mss int, count uint64) uint32 {
+	x := j.cbc(t, irs, mss, count)
+	return binary.BigEndian.Uint32(x[:])
+}
+
+func (j *cookieJar) cbc(t *endpoint.Tuple, irs endpoint.Seq, mss int, count uint64) (x [aes.BlockSize]byte) {
 	var in [3 * aes.BlockSize]byte
 	copy(in[0:16], t.Src[:])
 	copy(in[16:32], t.Dst[:])
@@ -106,14 +111,13 @@ func (j *cookieJar) mac(t *endpoint.Tuple, irs endpoint.Seq, mss int, count uint
 	binary.BigEndian.PutUint16(in[34:], t.DstPort)
 	binary.BigEndian.PutUint32(in[36:], uint32(irs))
 	binary.BigEndian.PutUint64(in[40:], count<<3|uint64(mss))
-	var x [aes.BlockSize]byte
 	for i := 0; i < len(in); i += aes.BlockSize {
 		for k := range x {
 			x[k] ^= in[i+k]
 		}
 		j.block.Encrypt(x[:], x[:])
 	}
-	return binary.BigEndian.Uint32(x[:])
+	return x
 }
 
 // canCookie tells whether a SYN can be answered statelessly: not if its
@@ -188,6 +192,7 @@ func (s *Shard) openFromCookie(now endpoint.Time, p *endpoint.Packet) bool {
 	const mask = endpoint.SYN | endpoint.ACK | endpoint.RST
 	if now > s.cookies.until {
 		s.cookies.forgetClients()
+		s.repeats.forget(now)
 		return false
 	}
 	if p.Flags&mask != endpoint.ACK {

@@ -131,7 +131,7 @@ func PutIP(b []byte, from, to netip.Addr, protocol byte, n int) int {
 		src, dst := from.As4(), to.As4()
 		copy(b[12:], src[:])
 		copy(b[16:], dst[:])
-		binary.BigEndian.PutUint16(b[10:], ^fold(sum(0, b[:20])))
+		binary.BigEndian.PutUint16(b[10:], ^fold16(sum16(0, b[:20])))
 		return 20
 	}
 	clear(b[:40])
@@ -153,12 +153,12 @@ func SumPayload(b []byte, header, n, at int) {
 	}
 	s := uint32(0)
 	if protocol != unix.IPPROTO_ICMP { // the ICMP of IPv4 alone has no pseudo-header
-		s = sum(protocol+uint32(n), addresses)
+		s = sum16(protocol+uint32(n), addresses)
 	}
-	binary.BigEndian.PutUint16(b[header+at:], ^fold(sum(s, b[header:header+n])))
+	binary.BigEndian.PutUint16(b[header+at:], ^fold16(sum16(s, b[header:header+n])))
 }
 
-func sum(s uint32, b []byte) uint32 {
+func sum16(s uint32, b []byte) uint32 {
 	for ; len(b) >= 2; b = b[2:] {
 		s += uint32(b[0])<<8 | uint32(b[1])
 	}
@@ -168,7 +168,7 @@ func sum(s uint32, b []byte) uint32 {
 	return s
 }
 
-func fold(s uint32) uint16 {
+func fold16(s uint32) uint16 {
 	for s>>16 != 0 {
 		s = s>>16 + s&0xffff
 	}
