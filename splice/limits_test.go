@@ -13,7 +13,7 @@ import (
 type limitCase struct {
 	name   string
 	budget func() *Budget // nil is no limit
-	pool   int64 // octets; 0 is no limit
+	pool   int64          // octets; 0 is no limit
 	cookie CookieMode
 	half   bool // a handshake in progress uses it up, not an open connection
 	reason endpoint.Reason
