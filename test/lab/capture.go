@@ -148,6 +148,28 @@ func (c *Capture) read() []Frame {
 	return frames
 }
 
+// Count stops the recording and returns how many frames it has, of any kind.
+func (c *Capture) Count() int {
+	c.lab.t.Helper()
+	c.Stop()
+	file, err := os.Open(c.File)
+	if err != nil {
+		c.lab.t.Fatal(err)
+	}
+	defer file.Close()
+	r, err := pcapgo.NewReader(file)
+	if err != nil {
+		c.lab.t.Fatalf("read capture %s: %v", c.File, err)
+	}
+	n := 0
+	for ; n < frameLimit; n++ {
+		if _, _, err := r.ReadPacketData(); err != nil {
+			break
+		}
+	}
+	return n
+}
+
 func decode(data []byte, link layers.LinkType) (Frame, bool) {
 	packet := gopacket.NewPacket(data, link, gopacket.DecodeOptions{Lazy: true, NoCopy: true})
 	var f Frame

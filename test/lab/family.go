@@ -50,3 +50,19 @@ func (f Family) NobodyThere() netip.Addr { return f.pick(NobodyThere4, NobodyThe
 
 // At is the server's address with a port.
 func (f Family) At(port uint16) netip.AddrPort { return netip.AddrPortFrom(f.Server(), port) }
+
+// linkBits is the length of the prefix of the lab's links.
+func (f Family) linkBits() int {
+	if f == IPv6 {
+		return 64
+	}
+	return 24
+}
+
+// noDAD ends an `ip addr add` so that the address can be used at once.
+func (f Family) noDAD() string {
+	if f == IPv6 {
+		return " nodad"
+	}
+	return ""
+}

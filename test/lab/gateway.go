@@ -87,8 +87,14 @@ var ruleCounter = regexp.MustCompile(`^\[(\d+):\d+\]`)
 // Counted returns how many packets met the rules that carry a comment.
 func (n *Namespace) Counted(f Family, comment string) int {
 	n.lab.t.Helper()
+	return n.countedBy(f.Tool(), comment)
+}
+
+// countedBy is Counted for the rules that one kind of iptables shows.
+func (n *Namespace) countedBy(tool, comment string) int {
+	n.lab.t.Helper()
 	total := 0
-	for line := range strings.Lines(n.Run(f.Tool()+"-save", "-c")) {
+	for line := range strings.Lines(n.Run(tool+"-save", "-c")) {
 		m := ruleCounter.FindStringSubmatch(line)
 		if m == nil || !strings.Contains(line, "--comment "+comment) {
 			continue

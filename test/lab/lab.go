@@ -54,6 +54,7 @@ type Options struct {
 	Masquerade bool    // the gateway hides the client behind its own address
 	Strict     bool    // the gateway drops by default and judges by connection state
 	Loss       float64 // share of TCP packets lost on each leg, each way
+	Legacy     bool    // the gateway's iptables, tcpmitm's too, is the legacy one
 	// Sysctls are written in the client's and the server's namespace,
 	// for example net.ipv4.tcp_timestamps.
 	Sysctls map[string]string
@@ -66,6 +67,7 @@ type Lab struct {
 	t       testing.TB
 	options Options
 	scratch string
+	more    []*Namespace // hosts that AddHost has added
 	closing sync.Once
 
 	mu        sync.Mutex
@@ -105,6 +107,9 @@ func New(t testing.TB, o Options) *Lab {
 	l.Client = l.addNamespace(stem + "c")
 	l.Gateway = l.addNamespace(stem + "g")
 	l.Server = l.addNamespace(stem + "s")
+	if o.Legacy {
+		l.Gateway.useLegacy()
+	}
 	l.setSysctls()
 	l.join()
 	l.applyFirewall()
@@ -169,12 +174,9 @@ func (l *Lab) joinIPv6() {
 func (l *Lab) setSysctls() {
 	l.t.Helper()
 	for _, n := range []*Namespace{l.Client, l.Gateway, l.Server} {
-		// Without this an address may be used only after a second or two.
-		n.Sysctl("net.ipv6.conf.all.accept_dad", "0")
-		n.Sysctl("net.ipv6.conf.default.accept_dad", "0")
+		n.noWaiting()
 	}
-	l.Gateway.Sysctl("net.ipv4.ip_forward", "1")
-	l.Gateway.Sysctl("net.ipv6.conf.all.forwarding", "1")
+	l.Gateway.forwards()
 	for key, value := range l.options.Sysctls {
 		l.Client.Sysctl(key, value)
 		l.Server.Sysctl(key, value)
@@ -235,7 +237,7 @@ func (l *Lab) Close() {
 		for _, p := range processes {
 			p.Kill()
 		}
-		for _, n := range []*Namespace{l.Client, l.Gateway, l.Server} {
+		for _, n := range append([]*Namespace{l.Client, l.Gateway, l.Server}, l.more...) {
 			if n != nil {
 				n.remove()
 			}
@@ -272,7 +274,7 @@ func CloseOnSignal() {
 // Sweep removes labs whose process is gone: a run that was killed, or that
 // ran into go test's own time limit, cannot clean up behind itself.
 func Sweep() {
-	for _, path := range match(filepath.Join(netnsFolder, prefix+"[0-9]*-*-[cgs]")) {
+	for _, path := range match(filepath.Join(netnsFolder, prefix+"[0-9]*-*-[cgsr]")) {
 		if name := filepath.Base(path); orphaned(strings.TrimPrefix(name, prefix)) {
 			removeNamespace(name)
 		}

@@ -29,6 +29,7 @@ type Namespace struct {
 	Name string
 
 	lab    *Lab
+	path   string // searched for programs before PATH
 	handle netns.NsHandle
 	once   sync.Once
 }
@@ -149,6 +150,9 @@ func (n *Namespace) Run(name string, args ...string) string {
 
 func (n *Namespace) command(ctx context.Context, name string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, "ip", append([]string{"netns", "exec", n.Name, name}, args...)...)
+	if n.path != "" {
+		cmd.Env = append(os.Environ(), "PATH="+n.path+":"+os.Getenv("PATH"))
+	}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.WaitDelay = 2 * time.Second

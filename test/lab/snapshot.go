@@ -32,12 +32,15 @@ func (n *Namespace) Snapshot() Snapshot {
 	s := Snapshot{
 		"iptables-save":  normalSave(n.Run("iptables-save")),
 		"ip6tables-save": normalSave(n.Run("ip6tables-save")),
-		"ip link":        settling.ReplaceAllString(n.print("ip", "-o", "link"), ""),
-		"ip addr":        linkLocal.ReplaceAllString(settling.ReplaceAllString(n.print("ip", "-br", "addr"), ""), ""),
-		"ip route":       n.Run("ip", "-4", "route", "show", "table", "all"),
-		"ip -6 route":    normalRoutes(n.Run("ip", "-6", "route", "show", "table", "all")),
-		"ip rule":        n.Run("ip", "rule"),
-		"ip -6 rule":     n.Run("ip", "-6", "rule"),
+		// What is asked about does not come into being by that.
+		"iptables-legacy-save":  normalSave(n.Run("iptables-legacy-save")),
+		"ip6tables-legacy-save": normalSave(n.Run("ip6tables-legacy-save")),
+		"ip link":               settling.ReplaceAllString(n.print("ip", "-o", "link"), ""),
+		"ip addr":               linkLocal.ReplaceAllString(settling.ReplaceAllString(n.print("ip", "-br", "addr"), ""), ""),
+		"ip route":              n.Run("ip", "-4", "route", "show", "table", "all"),
+		"ip -6 route":           normalRoutes(n.Run("ip", "-6", "route", "show", "table", "all")),
+		"ip rule":               n.Run("ip", "rule"),
+		"ip -6 rule":            n.Run("ip", "-6", "rule"),
 	}
 	err := n.In(func() error {
 		for _, key := range sysctlsKept {
