@@ -2,13 +2,10 @@ package nfq
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"strings"
-	"time"
 
 	"github.com/coreos/go-iptables/iptables"
 )
@@ -22,24 +19,16 @@ const (
 	// kindNFT and kindLegacy end the names of the programs of either kind.
 	kindNFT    = "-nft"
 	kindLegacy = "-legacy"
-
-	// besideLimit is how long a look at the other kind's rules may take.
-	besideLimit = lockWait * time.Second
-	// besideMax bounds what is read of them, in octets; it is what the
-	// doctor reads of any tool.
-	besideMax = 32 << 20
 )
 
 // otherKind is the kind of iptables that the program of that name is not, or
 // "" if it does not say.
 func otherKind(program string) string {
-	ctx, cancel := context.WithTimeout(context.Background(), besideLimit)
-	defer cancel()
-	version, err := exec.CommandContext(ctx, program, "-V").Output()
+	version, _, err := runTool(program, "", "-V")
 	switch {
 	case err != nil:
 		return ""
-	case bytes.Contains(version, []byte("nf_tables")):
+	case strings.Contains(version, "nf_tables"):
 		return kindLegacy
 	}
 	return kindNFT
@@ -61,23 +50,15 @@ func lookBeside(v6 bool) (beside, error) {
 	if kind == "" || kind == kindLegacy && !legacyTables(names) {
 		return b, nil
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), besideLimit)
-	defer cancel()
-	c := exec.CommandContext(ctx, b.program+"-save")
-	var out, complaint limitedBuffer
-	c.Stdout, c.Stderr = &out, &complaint
-	switch err := c.Run(); {
+	rules, err := saveRules(b.program)
+	switch {
 	case err == nil:
-		b.rules = out.String()
+		b.rules = rules
 		return b, nil
 	case kind == kindNFT:
 		return b, nil // a kernel, or a host, without it has no rules of it
-	case errors.Is(err, exec.ErrNotFound):
-		return b, fmt.Errorf("%w: %s: this host has tables of the legacy iptables, and there is no program %s-save to read them; if they drop by default, they drop what tcpmitm sends: apt-get install iptables",
-			ErrNoIptables, familyName(v6), b.program)
-	default:
-		return b, fmt.Errorf("%s: reading the rules of %s: %w: %s", familyName(v6), b.program, err, strings.TrimSpace(complaint.String()))
 	}
+	return b, fmt.Errorf("%s: this host has tables of the legacy iptables; if they drop by default, they drop what tcpmitm sends: %w", familyName(v6), err)
 }
 
 // legacyTables tells whether the legacy iptables has tables in this network
@@ -102,16 +83,6 @@ func (b *beside) filters() bool {
 	return false
 }
 
-// open makes the other kind's program ready for use.
-func (b *beside) open(v6 bool) (*iptables.IPTables, error) {
-	protocol, _, _ := familyTools(v6)
-	ipt, err := iptables.New(iptables.IPFamily(protocol), iptables.Timeout(lockWait), iptables.Path(b.program))
-	if err != nil {
-		return nil, fmt.Errorf("asking %s for its version: %w", b.program, err)
-	}
-	return ipt, nil
-}
-
 // letThrough puts what lets our packets through into the filter of the other
 // kind, if that is in use. The warning says that nobody can know.
 func (in *Intercept) letThrough(v6 bool) (warning string, err error) {
@@ -122,11 +93,7 @@ func (in *Intercept) letThrough(v6 bool) (warning string, err error) {
 	if err != nil || !b.filters() {
 		return "", err
 	}
-	ipt, err := b.open(v6)
-	if err != nil {
-		return "", err
-	}
-	return "", install(ipt, []*table{in.passTable()})
+	return "", install(b.program, []*table{in.passTable()})
 }
 
 // passTable is the part of the filter's rules that lets through what we send.
@@ -140,14 +107,13 @@ func (in *Intercept) passTable() *table {
 // kind; which kind was its own does not matter.
 func cleanBeside(v6 bool) error {
 	b, err := lookBeside(v6)
-	if err != nil || !strings.Contains(b.rules, chainPrefix) {
+	if err != nil {
 		return nil // rules that cannot be read are for Install to complain about
 	}
-	ipt, err := b.open(v6)
-	if err != nil {
-		return err
+	if text := removing(b.rules); text != "" {
+		return restoreRules(b.program, text)
 	}
-	return cleanFamily(ipt, v6)
+	return nil
 }
 
 func familyTools(v6 bool) (protocol iptables.Protocol, program, names string) {
@@ -155,14 +121,4 @@ func familyTools(v6 bool) (protocol iptables.Protocol, program, names string) {
 		return iptables.ProtocolIPv6, "ip6tables", "ip6_tables_names"
 	}
 	return iptables.ProtocolIPv4, "iptables", "ip_tables_names"
-}
-
-// limitedBuffer keeps the first besideMax octets.
-type limitedBuffer struct{ bytes.Buffer }
-
-func (l *limitedBuffer) Write(p []byte) (int, error) {
-	if room := besideMax - l.Len(); room > 0 {
-		l.Buffer.Write(p[:min(room, len(p))])
-	}
-	return len(p), nil
 }

@@ -3,8 +3,6 @@ package nfq
 import (
 	"net/netip"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -33,7 +31,7 @@ func TestBothKindsLetThroughWhatWeSend(t *testing.T) {
 	for _, other := range []string{"legacy", "nft"} {
 		t.Run(other, func(t *testing.T) {
 			if other == "nft" {
-				t.Setenv("PATH", legacyFolder(t)+":"+path())
+				t.Setenv("PATH", onlyKind(t, t.TempDir(), "legacy")+":"+os.Getenv("PATH"))
 			}
 			ns := newNamespace(t)
 			save := func() string {
@@ -96,15 +94,7 @@ func TestLookingMakesNoTables(t *testing.T) {
 // hold nothing.
 func TestLegacyTablesWithoutTheirProgramAreAWarning(t *testing.T) {
 	folder := t.TempDir()
-	for _, tool := range []string{"iptables", "ip6tables"} {
-		program, err := exec.LookPath(tool + "-nft")
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Symlink(program, filepath.Join(folder, tool)); err != nil {
-			t.Fatal(err)
-		}
-	}
+	onlyKind(t, folder, "nft")
 	ns := newNamespace(t)
 	run(t, ns, "iptables-legacy -P FORWARD DROP")
 	t.Setenv("PATH", folder)

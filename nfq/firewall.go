@@ -13,10 +13,6 @@ import (
 // seconds.
 const lockWait = 10
 
-// maxCleanRules bounds the jumps that one chain may have to us: one of each
-// run that was killed would be one, and each start removes it.
-const maxCleanRules = 64
-
 // Firewall installs and removes the rules of an Intercept.
 type Firewall struct{ in Intercept }
 
@@ -124,7 +120,8 @@ func (f *Firewall) Install() (warnings []string, err error) {
 			input = "mangle"
 			warnings = append(warnings, fmt.Sprintf("%s: no table %q (modprobe iptable_security): packets for this host's own sockets are taken before the filter has judged them", familyName(v6), inputTable))
 		}
-		if err := install(ipt, f.in.tables(v6, input)); err != nil {
+		_, program, _ := familyTools(v6)
+		if err := install(program, f.in.tables(v6, input)); err != nil {
 			return nil, err
 		}
 		warning, err := f.in.letThrough(v6)
@@ -138,31 +135,15 @@ func (f *Firewall) Install() (warnings []string, err error) {
 	return warnings, nil
 }
 
-// install fills all chains before it leads anybody there, and leads packets
-// to the queues only when what comes back from us will be let through.
-func install(ipt *iptables.IPTables, tables []*table) error {
+// install puts rules in by one kind of iptables, in the order of the tables.
+// Packets are led to the queues last, when what comes back from us will be let
+// through.
+func install(program string, tables []*table) error {
+	var b strings.Builder
 	for _, t := range tables {
-		for _, c := range t.chains {
-			if err := ipt.NewChain(t.name, c.name); err != nil {
-				return iptablesError(fmt.Sprintf("making chain %s of table %s", c.name, t.name), err)
-			}
-		}
-		for _, c := range t.chains {
-			for _, r := range c.rules {
-				if err := ipt.Append(t.name, c.name, r.args()...); err != nil {
-					return iptablesError("adding "+saved(c.name, r)+" to table "+t.name, err)
-				}
-			}
-		}
+		b.WriteString(t.adding())
 	}
-	for _, t := range tables {
-		for _, j := range t.jumps {
-			if err := ipt.Insert(t.name, j.hook, 1, j.rule().args()...); err != nil {
-				return iptablesError("adding "+saved(j.hook, j.rule())+" to table "+t.name, err)
-			}
-		}
-	}
-	return nil
+	return restoreRules(program, b.String())
 }
 
 // Remove takes all rules out.
@@ -177,100 +158,27 @@ func Clean() error {
 	}
 	var errs []error
 	for _, v6 := range []bool{false, true} {
-		ipt, err := openIptables(v6)
+		_, err := openIptables(v6)
 		if v6 && errors.Is(err, ErrNoIptables) {
 			continue // and so nothing can be left
 		}
 		if err != nil {
 			return err
 		}
-		errs = append(errs, cleanFamily(ipt, v6), cleanBeside(v6))
+		_, program, _ := familyTools(v6)
+		errs = append(errs, cleanProgram(program), cleanBeside(v6))
 	}
 	return errors.Join(errs...)
 }
 
-// cleanFamily is Clean for one family and one kind of iptables.
-func cleanFamily(ipt *iptables.IPTables, v6 bool) error {
-	var errs []error
-	// Deleting a chain takes the kernel a while, so first nothing leads
-	// to any; in this order nothing is led to a queue any more before
-	// what we send is stopped.
-	for _, clean := range []func(*iptables.IPTables, string, []string, []string) error{cleanJumps, cleanChains} {
-		for _, name := range []string{"raw", "mangle", inputTable, "filter"} {
-			if err := cleanTable(ipt, name, clean); err != nil {
-				errs = append(errs, fmt.Errorf("%s: %w", familyName(v6), err))
-			}
-		}
-	}
-	return errors.Join(errs...)
-}
-
-// cleanTable has a table's chains cleaned, told apart into ours and others'.
-func cleanTable(ipt *iptables.IPTables, name string, clean func(ipt *iptables.IPTables, table string, own, others []string) error) error {
-	chains, err := ipt.ListChains(name)
+// cleanProgram is Clean for one family and one kind of iptables.
+func cleanProgram(program string) error {
+	rules, err := saveRules(program)
 	if err != nil {
-		// A table that the kernel does not have holds nothing of ours.
-		var ierr *iptables.Error
-		if errors.As(err, &ierr) && noTable(ierr.Error()) {
-			return nil
-		}
-		return iptablesError("listing table "+name, err)
+		return err
 	}
-	var own, others []string
-	for _, c := range chains {
-		if strings.HasPrefix(c, chainPrefix) {
-			own = append(own, c)
-		} else {
-			others = append(others, c)
-		}
-	}
-	if len(own) == 0 {
-		return nil
-	}
-	return clean(ipt, name, own, others)
-}
-
-func cleanJumps(ipt *iptables.IPTables, table string, _, others []string) error {
-	for _, c := range others {
-		if err := cleanChain(ipt, table, c); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// cleanChains deletes our chains. They lead to each other, so all are
-// emptied before any goes.
-func cleanChains(ipt *iptables.IPTables, table string, own, _ []string) error {
-	for _, c := range own {
-		if err := ipt.ClearChain(table, c); err != nil {
-			return iptablesError("emptying chain "+c+" of table "+table, err)
-		}
-	}
-	for _, c := range own {
-		if err := ipt.DeleteChain(table, c); err != nil {
-			return iptablesError("deleting chain "+c+" of table "+table, err)
-		}
-	}
-	return nil
-}
-
-// cleanChain deletes the rules of another's chain that lead to us.
-func cleanChain(ipt *iptables.IPTables, table, name string) error {
-	rules, err := ipt.List(table, name)
-	if err != nil {
-		return iptablesError("listing chain "+name+" of table "+table, err)
-	}
-	deleted := 0
-	for _, line := range rules {
-		f := strings.Fields(strings.ReplaceAll(line, `"`, ""))
-		if len(f) < 4 || f[0] != "-A" || !strings.HasPrefix(f[len(f)-1], chainPrefix) || deleted == maxCleanRules {
-			continue
-		}
-		deleted++
-		if err := ipt.Delete(table, name, f[2:]...); err != nil {
-			return iptablesError("deleting "+line+" of table "+table, err)
-		}
+	if text := removing(rules); text != "" {
+		return restoreRules(program, text)
 	}
 	return nil
 }
@@ -308,7 +216,8 @@ func iptablesError(what string, err error) error {
 		return fmt.Errorf("%w: %s: modprobe -a iptable_raw iptable_mangle iptable_filter ip6table_raw ip6table_mangle ip6table_filter: %w", ErrNoKernel, what, err)
 	case strings.Contains(text, "xtables lock"):
 		return fmt.Errorf("%s: another program holds the firewall's lock for more than %d s; look for a running iptables: %w", what, lockWait, err)
-	case strings.Contains(text, "No chain/target/match"), strings.Contains(text, "Extension"), strings.Contains(text, "RULE_APPEND failed"):
+	case strings.Contains(text, "No chain/target/match"), strings.Contains(text, "Extension"), strings.Contains(text, "RULE_APPEND failed"),
+		strings.HasSuffix(text, ": COMMIT"): // the legacy one names no rule
 		return fmt.Errorf("%w: %s: modprobe -a xt_addrtype xt_multiport xt_comment xt_mark xt_MARK xt_CT xt_NFQUEUE xt_u32: %w", ErrNoKernel, what, err)
 	}
 	return fmt.Errorf("%s: %w", what, err)

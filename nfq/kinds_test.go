@@ -7,15 +7,12 @@ import (
 	"testing"
 )
 
-func path() string { return os.Getenv("PATH") }
-
-// legacyFolder makes a folder in which iptables is the legacy one.
-func legacyFolder(t *testing.T) string {
+// onlyKind fills a folder in which iptables is of one kind, nft or legacy.
+func onlyKind(t *testing.T, folder, kind string) string {
 	t.Helper()
-	folder := t.TempDir()
 	for _, tool := range []string{"iptables", "ip6tables"} {
 		for _, end := range []string{"", "-save", "-restore"} {
-			program, err := exec.LookPath(tool + "-legacy" + end)
+			program, err := exec.LookPath(tool + "-" + kind + end)
 			if err != nil {
 				t.Fatal(err)
 			}
