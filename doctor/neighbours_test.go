@@ -32,3 +32,17 @@ func TestNeighboursSaysWhatBreaksConnections(t *testing.T) {
 		t.Errorf("%d findings, want 3:\n%s", len(found), all.String())
 	}
 }
+
+// Where our own rules end the way of our packets through a table, what others
+// have there does not matter.
+func TestSourceCheckBehindOurAccept(t *testing.T) {
+	f, need := healthy(), needed()
+	f.output["iptables-save"] = "*raw\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -m rpfilter --invert -j DROP\nCOMMIT\n"
+	if found := Neighbours(f.host(), need); len(found) != 1 {
+		t.Errorf("%d findings, want the check of sources: %+v", len(found), found)
+	}
+	need.Rules[0] = "*raw\n:TCPMITM-PRE - [0:0]\n-A PREROUTING -j TCPMITM-PRE\n-A TCPMITM-PRE -i mitm-c -j ACCEPT\n-A TCPMITM-PRE -i mitm-s -j ACCEPT\nCOMMIT\n"
+	if found := Neighbours(f.host(), need); len(found) != 0 {
+		t.Errorf("our packets do not get there, and it finds %+v", found)
+	}
+}

@@ -120,7 +120,8 @@ func (x *exam) sourceCheckTables(r *report, t *ruleset) {
 				spared[h] = s
 			}
 		}
-		if rule.option("-m") != "rpfilter" || !rule.drops() || slices.Contains(rule.words, "--loose") || spared[h] == [2]bool{true, true} {
+		if rule.option("-m") != "rpfilter" || !rule.drops() || slices.Contains(rule.words, "--loose") ||
+			spared[h] == [2]bool{true, true} || x.acceptsFirst(rule.table) {
 			continue
 		}
 		// Right before that rule: it must not come before ours.
@@ -128,6 +129,24 @@ func (x *exam) sourceCheckTables(r *report, t *ruleset) {
 		r.broken(insert+x.need.Devices[0]+" -j RETURN && "+insert+x.need.Devices[1]+" -j RETURN",
 			"a rule drops packets whose source lives elsewhere, and so what tcpmitm sends: %s", rule.line)
 	}
+}
+
+// acceptsFirst tells whether rules of ours, which come first, end the way of
+// our packets through a table, so that what others have there does not matter.
+func (x *exam) acceptsFirst(table string) bool {
+	for _, dev := range x.need.Devices {
+		found, in := false, ""
+		for _, l := range lines(x.need.Rules[0] + x.need.Rules[1]) {
+			if strings.HasPrefix(l, "*") {
+				in = l[1:]
+			}
+			found = found || in == table && strings.HasPrefix(l, "-A "+x.need.Chains+"PRE -i "+dev+" ") && strings.HasSuffix(l, "-j ACCEPT")
+		}
+		if !found {
+			return false
+		}
+	}
+	return true
 }
 
 func quoted(devices [2]string) string { return `"` + devices[0] + `", "` + devices[1] + `"` }
