@@ -79,7 +79,7 @@ func TestHostStrictSourceRules(t *testing.T) {
 	t.Parallel()
 	l := New(t, Options{Strict: true, Masquerade: true})
 	for _, f := range []Family{IPv4, IPv6} {
-		l.Gateway.Run(f.Tool(), "-w", "-t", "raw", "-A", "PREROUTING", "-m", "rpfilter", "--invert", "-j", "DROP")
+		l.Gateway.Run(f.Tool(), "-w", "-t", "mangle", "-A", "PREROUTING", "-m", "rpfilter", "--invert", "-j", "DROP")
 	}
 	p := l.StartProxy(clientSide)
 	if !Plain {
@@ -106,6 +106,11 @@ func TestHostStrictSourceRules(t *testing.T) {
 			t.Errorf("the server saw a forged source:\n%s", Dump(frames))
 		}
 	})
+	for _, f := range []Family{IPv4, IPv6} {
+		for _, device := range []string{"mitm-c", "mitm-s"} { // the remedy is the host's, not tcpmitm's
+			_, _ = l.Gateway.Try(f.Tool(), "-w", "-t", "mangle", "-D", "PREROUTING", "-i", device, "-j", "RETURN")
+		}
+	}
 }
 
 // carryOut asks the doctor and does what it says about one check, upon which

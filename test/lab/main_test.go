@@ -11,7 +11,7 @@ import (
 // tools are the programs that the tests run; scripts/install-deps knows the
 // packages.
 var tools = []string{
-	"ip", "iptables", "ip6tables", "iptables-legacy", "ip6tables-legacy", "nft", "nstat", "ethtool", "tcpdump", "tshark", "nginx", "curl", "iperf3", "nc",
+	"ip", "iptables", "ip6tables", "iptables-legacy", "ip6tables-legacy", "nft", "ethtool", "tcpdump", "tshark", "nginx", "curl", "iperf3", "nc",
 	"setpriv", "unshare", "sha256sum", "bash",
 }
 
