@@ -39,9 +39,8 @@ func (t *traffic) refused(d draws, name string) {
 	p, err := t.client.dial(family(d), closedPort)
 	switch {
 	case err == nil:
-		_ = p.Close()
-		err = errors.New("connected to a port where nobody listens")
-	case errors.Is(err, unix.ECONNREFUSED):
+		err = takenBack(p)
+	case errors.Is(err, unix.ECONNREFUSED), errors.Is(err, unix.ECONNRESET):
 		err = nil
 	}
 	t.tally.note(name, judge(plain, err), 0, err)
@@ -51,15 +50,28 @@ func (t *traffic) refused(d draws, name string) {
 // neighbour does not answer, or nobody says anything.
 func (t *traffic) nobodyThere(d draws, name string) {
 	f := family(d)
-	c, err := t.lab.Client.Dial(netip.AddrPortFrom(f.NobodyThere(), plain.port(1)), 5*time.Second)
+	c, err := t.lab.Client.Dial(netip.AddrPortFrom(f.NobodyThere(), plain.port(1)), nobodyLimit)
 	switch {
 	case err == nil:
-		_ = c.Close()
-		err = errors.New("connected to an address that no host has")
-	case errors.Is(err, unix.EHOSTUNREACH), judge(silent, err) == gaveUp:
+		err = takenBack(patient{c, t.client.waits.patience})
+	case errors.Is(err, unix.EHOSTUNREACH), errors.Is(err, unix.ECONNRESET), judge(silent, err) == gaveUp:
 		err = nil
 	}
 	t.tally.note(name, judge(plain, err), 0, err)
+}
+
+// nobodyLimit is how long an address is called that no host has.
+const nobodyLimit = 5 * time.Second
+
+// takenBack wants a connection to be reset that should not have come to be. It
+// comes to be while the half-open are many, after a SYN cookie: then the client
+// is answered before the server is asked.
+func takenBack(p patient) error {
+	defer p.Close()
+	if n, err := p.Read(make([]byte, 1)); n != 0 || !errors.Is(err, unix.ECONNRESET) && !errors.Is(err, unix.EHOSTUNREACH) {
+		return fmt.Errorf("connected to where nobody is, and %d octets, %w", n, err)
+	}
+	return nil
 }
 
 // fallOff is a client that is there no more, without a word, in the middle of

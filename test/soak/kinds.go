@@ -31,7 +31,7 @@ var kinds = []kind{
 	{"refused", 500 * time.Millisecond, 4, (*traffic).refused},
 	{"nobody there", 5 * time.Second, 4, (*traffic).nobodyThere},
 	{"fallen off the network", 8 * time.Second, 6, (*traffic).fallOff},
-	{"SYN burst", 7 * time.Second, 1, (*traffic).burst},
+	{"SYN burst", 12 * time.Second, 1, (*traffic).burst},
 	{"stopped client", 9 * time.Second, 3, (*traffic).stopped},
 	{"operator", 4 * time.Second, 2, (*traffic).operator},
 }

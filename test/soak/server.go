@@ -162,6 +162,9 @@ func say(w io.Writer) error {
 // echo sends back what comes. Silence has no bound but the kernel's: the peer
 // is asked by keep-alives.
 func echo(p patient) error {
+	if err := p.SetDeadline(time.Time{}); err != nil {
+		return err
+	}
 	_, err := io.Copy(p.TCPConn, p.TCPConn)
 	return err
 }

@@ -9,8 +9,11 @@ import (
 	"time"
 )
 
-// maxFailures is how many failures a report tells; more are counted.
-const maxFailures = 40
+// How many failures a report tells; more are counted.
+const (
+	maxFailures = 40
+	maxOfKind   = 8 // of one kind of traffic
+)
 
 // outcome is how it went with something that was tried.
 type outcome int
@@ -61,7 +64,7 @@ func (t *tally) note(kind string, o outcome, octets int64, err error) {
 	if o < broken {
 		return
 	}
-	if len(t.failures) == maxFailures {
+	if len(t.failures) == maxFailures || n[broken]+n[hung]+n[corrupted] > maxOfKind {
 		t.more++
 		return
 	}

@@ -27,8 +27,9 @@ const (
 	// maps reach their size.
 	warmUp = 0.25
 	// leastTrend is the least duration of traffic for which there is a trend at
-	// all: before, what grows is the working set.
-	leastTrend = 3 * time.Minute
+	// all: before, what grows is the working set, and with it what the garbage
+	// collector lets pile up, which is as much again.
+	leastTrend = 8 * time.Minute
 	// heldMemory is how much more the garbage collector may leave at rest than
 	// at the start, for each shard: the pool's free lists, when all four sizes
 	// have their 8 MiB, and half of that for maps and rules.
