@@ -1,6 +1,7 @@
 package splice
 
 import (
+	"slices"
 	"time"
 
 	"tcpmitm/endpoint"
@@ -123,7 +124,7 @@ func (s *Shard) finish(now endpoint.Time, f *flow) {
 		Server:      f.serverAddr(),
 		Rule:        f.profile.rule,
 		Legs:        f.verdicts(now),
-		Fired:       f.fired,
+		Fired:       slices.Clone(f.fired), // what lingers goes on counting, and observers read elsewhere
 		Started:     s.opt.Epoch.Add(time.Duration(f.opened)),
 		Duration:    now.Sub(f.opened),
 		ToServer:    v.delivered(),

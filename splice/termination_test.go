@@ -3,6 +3,7 @@ package splice
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -132,5 +133,26 @@ func TestARefusingFaultIsInTheVerdict(t *testing.T) {
 	p.wantCodes("RC", "RN")
 	if got := p.watch.closed[0].Fired; len(got) != 1 || got[0].Index != 1 || got[0].Count != 1 {
 		t.Errorf("the verdict says of faults %+v", got)
+	}
+}
+
+// Observers read a verdict when they like, on goroutines of their own, while
+// faults still act on what lingers (found by the race detector in a soak).
+func TestTheVerdictStaysAsItWas(t *testing.T) {
+	p := newPlaybook(t, Options{Rules: faulty(
+		rules.Fault{Leg: rules.Server, In: true, On: rules.FIN, Do: rules.Duplicate, Copies: 1})})
+	p.play(handshake + goodbye)
+	before := slices.Clone(p.watch.closed[0].Fired)
+	if len(before) != 1 {
+		t.Fatalf("the verdict says of faults %+v", before)
+	}
+	p.play(`
+		+1
+		server > F. 1:1(0) ack 2
+		server < . 2:2(0) ack 2
+	`)
+	p.wantFaults("server in fin duplicate copies 1", "server in fin duplicate copies 1")
+	if got := p.watch.closed[0].Fired; !slices.Equal(got, before) {
+		t.Errorf("the verdict says of faults %+v, and said %+v", got, before)
 	}
 }
