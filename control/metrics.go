@@ -12,6 +12,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"tcpmitm/endpoint"
 )
 
 // ListenMetrics opens the address of the metrics.
@@ -47,6 +49,7 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 var (
 	descInfo        = desc("build_info", "1, with the program's version.", "version")
 	descConnections = desc("connections", "Connections there are, by phase: half_open, open or lingering (over but for TIME-WAIT).", "phase")
+	descLegs        = desc("legs", "Legs of connections by state, as ss(8) names it, those in TIME-WAIT included; LISTEN is a SYN that is held, UNCONN a leg without an endpoint.", "leg", "state")
 	descBuffers     = desc("buffer_bytes", "Octets in buffers.")
 	descTimers      = desc("timers", "Connections with an armed timer.")
 	descHeld        = desc("held_segments", "Segments that a rule holds back on arrival.")
@@ -90,6 +93,11 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	gauge(descConnections, float64(n.HalfOpen), "half_open")
 	gauge(descConnections, float64(n.Connections-n.HalfOpen), "open")
 	gauge(descConnections, float64(n.Lingering), "lingering")
+	for l := range n.states {
+		for st, legs := range n.states[l] {
+			gauge(descLegs, float64(legs), endpoint.Leg(l).String(), endpoint.State(st).SS())
+		}
+	}
 	gauge(descBuffers, float64(n.BufferOctets))
 	gauge(descTimers, float64(n.Timers))
 	gauge(descHeld, float64(n.Held))

@@ -115,7 +115,8 @@ func TestMetrics(t *testing.T) {
 	defer a.Body.Close()
 	body, _ := io.ReadAll(a.Body)
 	for _, want := range []string{
-		`tcpmitm_connections_opened_total 1`, `tcpmitm_connections{phase="half_open"} 1`, `tcpmitm_connections{phase="open"} 0`,
+		`tcpmitm_connections_opened_total 1`, `tcpmitm_legs{leg="client",state="LISTEN"} 1`, `tcpmitm_legs{leg="server",state="SYN-SENT"} 1`,
+		`tcpmitm_legs{leg="server",state="ESTAB"} 0`, `tcpmitm_connections{phase="half_open"} 1`, `tcpmitm_connections{phase="open"} 0`,
 		`tcpmitm_drops_total{reason="bad-checksum"} 20`, `tcpmitm_bytes_total{leg="server"} 0`,
 		`tcpmitm_segments_total{direction="in",leg="client"} 1`, `tcpmitm_build_info{version="test"} 1`, "go_goroutines",
 		`tcpmitm_queue_depth{queue="29300"} 3`, `tcpmitm_queue_kernel_drops_total{cause="queue_full",queue="29300"} 4`,

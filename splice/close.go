@@ -181,6 +181,7 @@ func (s *Shard) remove(f *flow) {
 	f.gone = true
 	s.charge(-flowOctets)
 	list.remove(f)
+	s.untally(f)
 	s.wheel.stop(&f.timer)
 	f.stage.Close()
 	f.dropPipelines()

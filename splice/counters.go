@@ -11,6 +11,7 @@ type Counters struct {
 	Timers    int   // flows with an armed timer
 	InWire    int   // segments that rules hold back
 	PoolInUse int64 // octets in buffers
+	States    States
 
 	// What there was.
 	Opened, Closed               uint64 // connections
@@ -49,6 +50,7 @@ func (c *Counters) Add(d *Counters) {
 	c.Timers += d.Timers
 	c.InWire += d.InWire
 	c.PoolInUse += d.PoolInUse
+	c.States.add(&d.States)
 	c.Opened += d.Opened
 	c.Closed += d.Closed
 	c.Refused += d.Refused

@@ -71,6 +71,7 @@ type flow struct {
 	dirty      bool
 	gone       bool
 	condemned  bool // an operator has ended it
+	tallied    bool // its legs are counted by state
 	listed     bool // among the lingering ones, not the live ones
 	holdsPlace bool
 	holdsHalf  bool
@@ -103,8 +104,9 @@ type leg struct {
 	record legRecord // for the verdict
 
 	iss, irs          endpoint.Seq
-	scaleIn, scaleOut uint8 // shifts of the windows that arrive and leave
-	offered           uint8 // the shift in our SYN
+	shown             endpoint.State // that it is counted as
+	scaleIn, scaleOut uint8          // shifts of the windows that arrive and leave
+	offered           uint8          // the shift in our SYN
 	peerOffered       uint8
 	offeredScale      bool
 	peerOffersScale   bool

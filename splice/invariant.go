@@ -19,6 +19,9 @@ func (s *Shard) CheckInvariants() error {
 			return fmt.Errorf("connection %d is in TIME-WAIT for ever", w.id)
 		}
 	}
+	if err := s.checkStates(); err != nil {
+		return err
+	}
 	for f := s.live.first; f != nil; f = f.next {
 		if err := s.checkFlow(f); err != nil {
 			return fmt.Errorf("connection %d (%v to %v, %v and %v): %w", f.id, f.clientAddr(), f.serverAddr(),

@@ -191,6 +191,7 @@ func (s *Shard) addFlow(f *flow, in, srv endpoint.Tuple) {
 	s.live.add(f)
 	s.charge(flowOctets)
 	f.stage = faults.NewStage(f.profile.program, &s.wire, f.ordinal)
+	s.tally(f)
 }
 
 // dial opens the server leg with options that mirror those of the client's

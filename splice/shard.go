@@ -179,7 +179,7 @@ func (f *flow) timeout(now endpoint.Time, s *Shard) {
 	}
 }
 
-// arm sets the flow's timer to the earliest of its deadlines.
+// arm ends a flow's turn: its timer is set to the earliest of its deadlines.
 func (s *Shard) arm(f *flow) {
 	at := min(f.deadline, f.stage.Next(), f.pipes.next(), f.acts.next())
 	for l := range f.legs {
@@ -188,4 +188,5 @@ func (s *Shard) arm(f *flow) {
 		}
 	}
 	s.wheel.set(&f.timer, at)
+	s.tally(f)
 }

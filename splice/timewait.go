@@ -95,6 +95,7 @@ func (s *Shard) keepWaiting(w *waiting) {
 	}
 	list.add(w)
 	s.charge(waitingOctets)
+	s.tallyWaiting(w, 1)
 	w.timer.owner = w
 	s.wheel.set(&w.timer, w.nextTimeout())
 }
@@ -121,15 +122,18 @@ func (s *Shard) forget(w *waiting) {
 		}
 	}
 	list.remove(w)
+	s.tallyWaiting(w, -1)
 }
 
 // timeout ends the TIME-WAITs that are over, and the record with the last.
 func (w *waiting) timeout(now endpoint.Time, s *Shard) {
+	s.tallyWaiting(w, -1)
 	for l := range w.legs {
 		if leg := &w.legs[l]; leg.on && leg.tw.NextTimeout() <= now {
 			leg.on = false
 		}
 	}
+	s.tallyWaiting(w, 1)
 	if !w.legs[0].on && !w.legs[1].on {
 		s.forget(w)
 		return
