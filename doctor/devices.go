@@ -87,6 +87,16 @@ func (x *exam) features(r *report, dev, text string) {
 	if on["rx-gro-list"] {
 		r.warn("ethtool -K "+dev+" rx-gro-list off", "%s hands on lists of packets (rx-gro-list) instead of super-packets: NFQUEUE gets them one by one", dev)
 	}
+	if on["rx-gro-hw"] {
+		r.note("ethtool -K "+dev+" rx-gro-hw off, if connections are slow or captures look odd; GRO then is the kernel's own",
+			"%s puts packets together in hardware (rx-gro-hw), which some drivers and firmwares have got wrong for packets that are forwarded", dev)
+	}
+	if on["rx-all"] {
+		r.warn("ethtool -K "+dev+" rx-all off", "%s hands on frames that arrived broken (rx-all); tcpmitm sums all of them up only to drop them", dev)
+	}
+	if v, known := on["rx-checksumming"]; known && !v {
+		r.note("ethtool -K "+dev+" rx on", "%s does not check checksums (rx-checksumming): the kernel and tcpmitm do, at the cost of speed", dev)
+	}
 	if on["hw-tc-offload"] {
 		r.note("ethtool -K "+dev+" hw-tc-offload off, if connections pass by", "%s can forward in hardware (hw-tc-offload); what it does forward, no rule sees", dev)
 	}

@@ -54,9 +54,24 @@ func (x *exam) offload(r *report) {
 			}
 		}
 	}
+	text, _ := x.read("proc/modules")
+	for _, l := range lines(text) {
+		if name, _, _ := strings.Cut(l, " "); fastPaths[name] != "" {
+			r.warn("rmmod "+name+", or switch its acceleration off where the vendor's settings have it",
+				"module %s is loaded: %s hands connections to a fast path of its own, past all rules and so past tcpmitm", name, fastPaths[name])
+		}
+	}
 	if len(r.findings) == 0 {
 		r.ok("no flow offload")
 	}
+}
+
+// fastPaths are modules, mostly of routers' vendors, that forward established
+// connections by themselves.
+var fastPaths = map[string]string{
+	"shortcut_fe": "Shortcut Forwarding Engine", "shortcut_fe_cm": "Shortcut Forwarding Engine", "fast_classifier": "Shortcut Forwarding Engine",
+	"ecm": "Qualcomm's Enhanced Connection Manager", "qca_nss_ecm": "Qualcomm's Enhanced Connection Manager",
+	"mtkhnat": "MediaTek's hardware NAT", "hw_nat": "MediaTek's hardware NAT", "ctf": "Broadcom's Cut-Through Forwarding",
 }
 
 func (x *exam) earlyDemux(r *report) {

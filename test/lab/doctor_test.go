@@ -106,6 +106,9 @@ func TestDoctor(t *testing.T) {
 		{"mark", "mark", "warning", func(*testing.T) { g.Run("iptables", "-t", "mangle", "-A", "FORWARD", "-j", "MARK", "--set-mark", "7") },
 			func() { g.Run("iptables", "-t", "mangle", "-F", "FORWARD") }},
 		{"no-gro", "receive-offload", "note", func(*testing.T) { g.Run("ethtool", "-K", "lan0", "gro", "off") }, func() { g.Run("ethtool", "-K", "lan0", "gro", "on") }},
+		{"queue-in-a-rule", "queue-numbers", "broken", func(*testing.T) {
+			g.Run("iptables", "-A", "FORWARD", "-p", "tcp", "-j", "NFQUEUE", "--queue-num", "29300")
+		}, func() { g.Run("iptables", "-F", "FORWARD") }},
 		{"leftover", "our-rules", "warning", func(*testing.T) { g.Run(Program, "firewall", "apply", "--force", "--config", config) },
 			func() { g.Run(Program, "firewall", "remove") }},
 	} {
