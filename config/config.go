@@ -62,6 +62,29 @@ type Intercept struct {
 	Mark      uint32        `toml:"mark"` // the bit of the packet mark that is ours
 	Zone      int           `toml:"zone"` // of connection tracking
 	Drain     time.Duration `toml:"drain"`
+	Guard     time.Duration `toml:"guard"` // after a crash; also GuardAuto and GuardNever
+}
+
+// What Guard may be, beside a time: by when_down, and never.
+const (
+	GuardAuto  time.Duration = -1
+	GuardNever time.Duration = -2
+)
+
+// guardPatience is how long a guard waits for a restart where nothing else is
+// said: longer than a service manager takes.
+const guardPatience = 5 * time.Second
+
+// GuardWait is how long the guard waits, after a crash, for another start until
+// it removes the rules; forever tells that it never does.
+func (i *Intercept) GuardWait() (wait time.Duration, forever bool) {
+	switch {
+	case i.Guard >= 0:
+		return i.Guard, false
+	case i.Guard == GuardNever || i.WhenDown == Block:
+		return 0, true
+	}
+	return guardPatience, false
 }
 
 // Hinted tells whether anything but chance says which end of a packet is the
@@ -145,6 +168,7 @@ func Default() *Config {
 			Mark:         0x08000000,
 			Zone:         29300,
 			Drain:        0,
+			Guard:        GuardAuto,
 		},
 		Handshake: Handshake{Order: rules.ServerFirst, SYNCookies: CookiesAuto, SYNRetries: 6, SYNACKRetries: 6},
 		Limits:    Limits{Connections: 100000, HalfOpen: 4096, Memory: 1 << 30, OverLimit: rules.Pass},
@@ -155,7 +179,7 @@ func Default() *Config {
 			// Those of Linux; MUST-28.
 			KeepAlive: rules.KeepAlive{Idle: 2 * time.Hour, Interval: probeInterval, Count: probeCount},
 		},
-		Control: Control{Socket: "/run/tcpmitm.sock"},
+		Control: Control{Socket: "/run/tcpmitm/control.sock"},
 		Log:     Log{Level: slog.LevelInfo, Format: Text},
 		Journal: Journal{Size: 64 << 20, Keep: 4},
 		Rules:   rules.New(nil),

@@ -114,6 +114,7 @@ tun_prefix = "x"
 mark = 0x80
 zone = 9
 drain = "5s"
+guard = "never"
 [handshake]
 order = "client-first"
 syn_cookies = "never"
@@ -152,7 +153,7 @@ keep = 0
 		Ports:   []rules.PortRange{{First: 80, Last: 80}, {First: 8000, Last: 8099}},
 		Servers: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::/8")},
 		Clients: []netip.Prefix{netip.MustParsePrefix("192.0.2.1/32")}, ClientSide: []string{"lan0"},
-		Queues: 3, WhenDown: Block, QueueBase: 7, TUNPrefix: "x", Mark: 0x80, Zone: 9, Drain: 5 * time.Second,
+		Queues: 3, WhenDown: Block, QueueBase: 7, TUNPrefix: "x", Mark: 0x80, Zone: 9, Drain: 5 * time.Second, Guard: GuardNever,
 	}
 	want.Handshake = Handshake{Order: rules.ClientFirst, SYNCookies: CookiesNever, SYNRetries: 1, SYNACKRetries: 2}
 	want.Limits = Limits{Connections: 10, HalfOpen: 11, Memory: 64 << 20, OverLimit: rules.Reset, PerSource: 12, HalfOpenPerSource: 13}

@@ -26,7 +26,7 @@ var refused = []refusal{
 
 	// Keys and tables.
 	{"[intercept]\nprots = [80]", `2:1: unknown key "prots" in [intercept]: did you mean "ports"?`},
-	{"[intercept]\ncolour = 1", `2:1: unknown key "colour" in [intercept]: known are "mode", "ports", "servers", "clients", "client_side", "queues", "when_down", "port_forwards", "queue_base", "tun_prefix", "mark", "zone" and "drain"`},
+	{"[intercept]\ncolour = 1", `2:1: unknown key "colour" in [intercept]: known are "mode", "ports", "servers", "clients", "client_side", "queues", "when_down", "port_forwards", "queue_base", "tun_prefix", "mark", "zone", "drain" and "guard"`},
 	{"[intercpt]\nports = [80]", `1:2: unknown key "intercpt" in the file: did you mean "intercept"?`},
 	{"[[rules]]\nname = \"x\"", `1:3: unknown key "rules" in the file: did you mean "rule"?`},
 	{"mode = \"gateway\"", `1:1: unknown key "mode" in the file: known are "intercept", "handshake", "limits", "timeouts", "control", "log", "journal" and "rule"`},
@@ -75,6 +75,9 @@ var refused = []refusal{
 	{"[intercept]\nzone = 70000", `2:1: zone in [intercept]: 70000 is out of range: must be from 1 to 65535`},
 	{"[intercept]\ndrain = 5", `2:1: drain in [intercept]: must be a time with its unit in quotes, for example "300ms" or "2s", not a whole number`},
 	{"[intercept]\ndrain = \"5\"", `2:1: drain in [intercept]: "5" is no time: write a number and a unit, for example "300ms", "2s" or "1m30s"`},
+	{"[intercept]\nguard = \"always\"", `2:1: guard in [intercept]: "always" is no time: write a number and a unit, for example "300ms", "2s" or "1m30s"`},
+	{"[intercept]\nguard = 3", `2:1: guard in [intercept]: must be a time with its unit in quotes, for example "300ms" or "2s", not a whole number`},
+	{"[intercept]\nguard = \"25h\"", `2:1: guard in [intercept]: "25h" is out of range: must be from 0s to 24h`},
 	{"[intercept]\ndrain = \"-5s\"", `2:1: drain in [intercept]: "-5s" is out of range: must be from 0s to 1h`},
 
 	// The other sections.
@@ -98,7 +101,7 @@ var refused = []refusal{
 	{"[timeouts]\nkeep_alive = true", `2:1: keep_alive in [timeouts]: does not say after how long: must be a time such as "2h", { idle = "2h", interval = "75s", count = 9 }, or false`},
 	{"[timeouts]\nidel = \"1h\"", `2:1: unknown key "idel" in [timeouts]: did you mean "idle"?`},
 	{"[limits]\nover_limit = \"splice\"", `2:1: over_limit in [limits]: unknown value "splice": must be one of "pass", "reset" and "drop"`},
-	{"[control]\nsocket = \"tcpmitm.sock\"", `2:1: socket in [control]: "tcpmitm.sock" does not begin with a slash: must be the path of a socket in quotes, for example "/run/tcpmitm.sock"`},
+	{"[control]\nsocket = \"tcpmitm.sock\"", `2:1: socket in [control]: "tcpmitm.sock" does not begin with a slash: must be the path of a socket in quotes, for example "/run/tcpmitm/control.sock"`},
 	{"[control]\nsocket = \"/" + strings.Repeat("x", 107) + "\"", `2:1: socket in [control]: is 108 octets long, of which the kernel takes 107`},
 	{"[control]\nmetrics = \"9380\"", `2:1: metrics in [control]: "9380" is no address with a port: write it as "127.0.0.1:9380" or "[::1]:9380"`},
 	{"[control]\nmetrics = \"localhost:http\"", `2:1: metrics in [control]: "localhost:http" has no port from 1 to 65535 behind its last colon`},

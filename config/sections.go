@@ -25,6 +25,7 @@ const (
 	minPatience     = time.Second
 	maxHandshake    = 10 * time.Minute
 	maxPatience     = 7 * 24 * time.Hour
+	maxGuard        = 24 * time.Hour
 	maxInterfaceLen = 15  // IFNAMSIZ without its final zero
 	maxSocketLen    = 107 // sun_path without its final zero
 )
@@ -103,6 +104,7 @@ func (t *table) intercept(c *Intercept) {
 	}
 	whole(t, "zone", &c.Zone, 1, math.MaxUint16)
 	t.duration("drain", &c.Drain, 0, maxDrain)
+	t.guard(&c.Guard)
 	t.done()
 }
 
@@ -133,6 +135,17 @@ func (t *table) orNever(key string, into *time.Duration, least, most time.Durati
 	*into = d
 }
 
+func (t *table) guard(into *time.Duration) {
+	for word, wait := range map[string]time.Duration{"auto": GuardAuto, "never": GuardNever} {
+		if t.values["guard"] == word {
+			t.get("guard")
+			*into = wait
+			return
+		}
+	}
+	t.duration("guard", into, 0, maxGuard)
+}
+
 func (t *table) tunPrefix(into *string) {
 	name, ok := typed[string](t, "tun_prefix", `a name in quotes, for example "mitm"`)
 	if !ok {
@@ -148,7 +161,7 @@ func (t *table) tunPrefix(into *string) {
 }
 
 func (t *table) control(c *Control) {
-	const example = `the path of a socket in quotes, for example "/run/tcpmitm.sock"`
+	const example = `the path of a socket in quotes, for example "/run/tcpmitm/control.sock"`
 	if path, ok := typed[string](t, "socket", example); ok {
 		switch {
 		case path == "":

@@ -23,6 +23,9 @@ const probeLimit = time.Second
 // addresses that go through the gateway, so nobody but the owner may.
 const socketMode = 0o600
 
+// folderMode is that of the socket's own folder, if it has to be made.
+const folderMode = 0o755
+
 // Socket is a control socket that has its name, but refuses everybody until
 // Listen: whoever waits for tcpmitm to be ready waits for the socket to answer.
 type Socket struct {
@@ -32,11 +35,13 @@ type Socket struct {
 
 // Bind takes the name of the control socket. A socket file that nobody listens
 // on, as a killed run leaves it, is replaced; anything else there is left
-// alone.
+// alone. Its folder is made if it is not there, but not those above it.
 func Bind(path string) (*Socket, error) {
 	if err := makeRoom(path); err != nil {
 		return nil, err
 	}
+	// What is wrong with the folder, Bind says better.
+	_ = os.Mkdir(filepath.Dir(path), folderMode)
 	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 	if err != nil {
 		return nil, fmt.Errorf("opening a unix socket: %w", err)

@@ -69,6 +69,20 @@ func TestBindReplacesStale(t *testing.T) {
 	s.Close()
 }
 
+// The folder of the socket is made if it is missing, for others to look into
+// but not to write to.
+func TestBindMakesItsFolder(t *testing.T) {
+	folder := filepath.Join(t.TempDir(), "tcpmitm")
+	s, err := Bind(filepath.Join(folder, "control.sock"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Close()
+	if info, err := os.Stat(folder); err != nil || info.Mode().Perm()&0o022 != 0 {
+		t.Errorf("the folder is %v, %v", info, err)
+	}
+}
+
 func TestBindRefuses(t *testing.T) {
 	dir := t.TempDir()
 	taken, file := filepath.Join(dir, "taken"), filepath.Join(dir, "file")
@@ -82,7 +96,7 @@ func TestBindRefuses(t *testing.T) {
 	}{
 		{taken, "another tcpmitm answers on", ErrTaken},
 		{file, "is no socket: remove it", ErrTaken},
-		{filepath.Join(dir, "none", "s"), "is not there: make it, or choose", os.ErrNotExist},
+		{filepath.Join(dir, "none", "none", "s"), "is not there: make it, or choose", os.ErrNotExist},
 	} {
 		s, err := Bind(v.path)
 		if err == nil {

@@ -15,6 +15,10 @@
 //	fw.Remove()                          // first, so that nothing is led into the void
 //	port.Close(); tuns.Close()
 //
+// A Guard is started in between, a process that outlives this one and holds the
+// devices open, and a LedgerFile is memory that outlives both: with them, what a
+// run that is killed leaves is cleaned up (docs/operation.md).
+//
 // A Port belongs to one goroutine, that of its shard; only Wake may be
 // called from elsewhere. Nothing on the way of a packet allocates: packets
 // lie in slabs of the shard's endpoint.Pool, are decoded where they lie, and

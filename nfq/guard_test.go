@@ -8,15 +8,19 @@ import (
 )
 
 func TestRunGuardCleansUnlessTold(t *testing.T) {
-	for said, want := range map[string]bool{"": true, "done\n": false, "don": true, "x": true} {
-		cleaned := false
-		err := RunGuard(strings.NewReader(said), func() error { cleaned = true; return nil })
-		if cleaned != want || err != nil {
-			t.Errorf("told %q: cleaned is %v, want %v; error %v", said, cleaned, want, err)
+	const none = "none"
+	for said, want := range map[string]string{
+		"": "", "half an or": "", "orders\n": "orders", "orders\ndone\n": none, "orders\ndon": "orders",
+		"orders\nx\ndone\n": "orders", "\ndone\n": none, "done\n": "done",
+	} {
+		got := none
+		err := RunGuard(strings.NewReader(said), func(orders []byte) error { got = string(orders); return nil })
+		if got != want || err != nil {
+			t.Errorf("told %q: takes over with %q, want %q; error %v", said, got, want, err)
 		}
 	}
 	oops := errors.New("oops")
-	if err := RunGuard(strings.NewReader(""), func() error { return oops }); !errors.Is(err, oops) {
+	if err := RunGuard(strings.NewReader(""), func([]byte) error { return oops }); !errors.Is(err, oops) {
 		t.Errorf("error of the cleaning is %v, want %v", err, oops)
 	}
 }
@@ -30,7 +34,7 @@ func TestGuardRemovesTheRules(t *testing.T) {
 		var g *Guard
 		inNamespace(t, ns, func() {
 			var err error
-			if g, err = StartGuard(guardArgument); err != nil {
+			if g, err = StartGuard([]byte("orders"), nil, guardArgument); err != nil {
 				t.Error(err)
 				return
 			}

@@ -12,7 +12,7 @@ const guardArgument = "nfq-test-guard"
 
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == guardArgument {
-		if err := RunGuard(os.Stdin, Clean); err != nil {
+		if err := RunGuard(os.Stdin, func([]byte) error { return Clean() }); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -30,6 +31,22 @@ func CheckPrivilege() error {
 		return fmt.Errorf("%w: the network cannot be administered (user id %d without CAP_NET_ADMIN): run as root, for example with sudo", ErrPrivilege, os.Geteuid())
 	}
 	return nil
+}
+
+// MayAdminister tells whether a process may administer the network, as far as
+// the kernel says it of others.
+func MayAdminister(pid int) bool {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return false
+	}
+	for line := range strings.Lines(string(text)) {
+		if set, ok := strings.CutPrefix(line, "CapEff:"); ok {
+			caps, err := strconv.ParseUint(strings.TrimSpace(set), 16, 64)
+			return err == nil && caps&(1<<unix.CAP_NET_ADMIN) != 0
+		}
+	}
+	return false
 }
 
 // queueError explains why a queue could not be bound.

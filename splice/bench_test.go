@@ -41,7 +41,8 @@ func newCrowd(tb testing.TB, n int) *crowd {
 	c.now = c.dev.now
 	cfg := endpoint.DefaultConfig()
 	cfg.Pool = endpoint.NewPool(0)
-	c.shard = NewShard(c.dev, Options{Endpoint: cfg, EndsOnly: true})
+	ledger := NewLedger(ledgerMemory(1+n/LedgerChunk), always)
+	c.shard = NewShard(c.dev, Options{Endpoint: cfg, EndsOnly: true, Ledger: ledger})
 	for i := range c.peers {
 		c.connect(i)
 	}

@@ -111,6 +111,7 @@ func (s *Shard) finish(now endpoint.Time, f *flow) {
 	f.stage.Finish()
 	f.acts.finish(f)
 	f.dropPipelines()
+	s.strike(f)
 	s.givePlace(f)
 	s.counters.Closed++
 	s.counters.Ends.countEnd(f)
@@ -185,6 +186,7 @@ func (s *Shard) remove(f *flow) {
 	s.wheel.stop(&f.timer)
 	f.stage.Close()
 	f.dropPipelines()
+	s.strike(f)
 	s.givePlace(f)
 	for l := range f.legs {
 		leg := &f.legs[l]

@@ -25,6 +25,8 @@ type Counters struct {
 	WireFull                     uint64    // segments that were to be held and were not, for lack of room
 	SendErrors                   uint64    // packets that the device did not take
 	Faults                       uint64    // that acted
+	Unrecorded                   uint64    // connections for which the ledger had no room
+	Orphans                      uint64    // connections of a killed process, whose peers were reset
 	Turns                        uint64    // times that Transmit had something to do
 	Reasons                      endpoint.Reasons
 	Ends                         Ends
@@ -70,6 +72,8 @@ func (c *Counters) Add(d *Counters) {
 	c.WireFull += d.WireFull
 	c.SendErrors += d.SendErrors
 	c.Faults += d.Faults
+	c.Unrecorded += d.Unrecorded
+	c.Orphans += d.Orphans
 	c.Turns += d.Turns
 	for r := range c.Reasons {
 		c.Reasons[r] += d.Reasons[r]

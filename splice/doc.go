@@ -93,6 +93,13 @@
 // vanished, or lacks its partner because a rule ended that alone, is given up
 // after corpseLife.
 //
+// # After a crash
+//
+// For each connection a line in a Ledger says who its peers are and which
+// numbers they expect (ledger.go). It lies in memory that outlives the process.
+// Whoever comes after it, the guard process or the next start, adopts what
+// stands there, and a shard then resets the peers (orphans.go).
+//
 // # Bounds
 //
 // Of connections and half-open ones the Budget (limits.go), of lingering ones

@@ -59,6 +59,9 @@ type flow struct {
 
 	fired []Fired // faults of the rule that have acted
 
+	line       *ledgerLine // nil if nothing is written down
+	lineNumber int
+
 	firstClose string // empty while nobody has closed
 	how        How
 	cause      byte // first letter of the termination codes, once it did not end in order

@@ -11,7 +11,7 @@ import (
 // and whatever could be carried over has been. The simulator calls it after
 // each step; it is too slow for production.
 func (s *Shard) CheckInvariants() error {
-	if n := s.live.count + s.lingering.count + s.waiting.count; n < s.wheel.count {
+	if n := s.live.count + s.lingering.count + s.waiting.count + s.orphans.groups; n < s.wheel.count {
 		return fmt.Errorf("%d timers for %d flows", s.wheel.count, n)
 	}
 	for w := s.waiting.first; w != nil; w = w.next {

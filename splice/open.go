@@ -34,6 +34,7 @@ func (s *Shard) handleSYN(now endpoint.Time, p *endpoint.Packet, key endpoint.Tu
 		} else if s.handOver(p) {
 			return endpoint.Take
 		}
+		s.disown(key)
 		return s.openNew(now, p, key, after)
 	case ref.leg == endpoint.Server:
 		// The server calls the client on the tuple that we dial it on: a
@@ -190,6 +191,7 @@ func (s *Shard) addFlow(f *flow, in, srv endpoint.Tuple) {
 	s.flows[v.in] = legRef{f, endpoint.Server}
 	s.live.add(f)
 	s.charge(flowOctets)
+	s.enter(f)
 	f.stage = faults.NewStage(f.profile.program, &s.wire, f.ordinal)
 	s.tally(f)
 }

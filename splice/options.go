@@ -58,6 +58,10 @@ type Options struct {
 	// port belongs to. A nil ShardOf means that there is one shard.
 	Index   int
 	ShardOf func(clientPort uint16) int
+	// Ledger is where the shard writes down what others need to know of its
+	// connections if the process is killed; nil is nowhere. It is this
+	// shard's alone.
+	Ledger *Ledger
 	// Local tells that the clients are on this host: what they send is taken
 	// late, too.
 	Local bool

@@ -71,6 +71,9 @@ func (s *Shard) handleStray(now endpoint.Time, p *endpoint.Packet) endpoint.Verd
 	if s.handOver(p) {
 		return endpoint.Take
 	}
+	if v, ok := s.handleOrphan(now, p); ok {
+		return v
+	}
 	// What a client sends is taken early, unless it is on this host; a
 	// server's segment acknowledges no cookie, though it may look as if.
 	if (p.Hook == endpoint.Early || s.opt.Local) && s.openFromCookie(now, p) {

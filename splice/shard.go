@@ -45,6 +45,7 @@ type Shard struct {
 	cookies  cookieJar
 	syns     synRecv
 	repeats  synRepeats
+	orphans  orphanage
 	wire     faults.Wire // what the stages of all flows share
 	draining bool
 	started  endpoint.Time // what timelines count from

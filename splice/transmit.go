@@ -22,9 +22,11 @@ func (s *Shard) send(now endpoint.Time, f *flow, l endpoint.Leg) {
 			leg.offered = s.seg.Options.WindowScale
 			leg.settleScale()
 		}
+		f.record(l)
 		s.leave(now, f, l, &s.seg, before)
 	}
 	leg.note()
+	f.record(l)
 	if f.watched {
 		s.reach(now, f, l, true)
 	}

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -130,21 +129,4 @@ func newFirewallRemove() *cobra.Command {
 	// needed; the flag is there because all other commands have it.
 	configFlag(c, &file)
 	return c
-}
-
-// guardArgs are the arguments with which this program becomes the guard.
-var guardArgs = []string{"firewall", "guard"}
-
-// newFirewallGuard is the process that outlives a killed run; see nfq.Guard.
-func newFirewallGuard() *cobra.Command {
-	return &cobra.Command{
-		Use:    "guard",
-		Short:  "Waits for its standard input to end, then removes all rules",
-		Hidden: true,
-		Args:   noArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			run := os.Getppid()
-			return nfq.RunGuard(c.InOrStdin(), func() error { return namespaceLocks.cleanAfter(run, nfq.Clean) })
-		},
-	}
 }

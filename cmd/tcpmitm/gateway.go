@@ -48,13 +48,17 @@ type gateway struct {
 	failed  chan error // of shards
 	undo    []func() error
 
+	logged  config.Log      // how we log, for the guard
+	orphans []splice.Orphan // connections of a run that has died
+	ledger  *nfq.LedgerFile // nil: there is none
+
 	rulesLeft bool // the firewall's rules could not be removed
 }
 
 // start builds a gateway. On an error nothing of it is left. reload reads the
 // configuration again; nil means that it has no file.
-func start(conf *config.Config, reload func() (*config.Config, error), log *slog.Logger, tracer *trace.Tracer) (*gateway, error) {
-	g := &gateway{conf: conf, reload: reload, log: log}
+func start(conf *config.Config, logged config.Log, reload func() (*config.Config, error), log *slog.Logger, tracer *trace.Tracer) (*gateway, error) {
+	g := &gateway{conf: conf, logged: logged, reload: reload, log: log}
 	warnings, err := g.build(tracer)
 	if err != nil {
 		return nil, errors.Join(err, g.down())
@@ -64,6 +68,8 @@ func start(conf *config.Config, reload func() (*config.Config, error), log *slog
 	}
 	g.announce()
 	g.warnOfNeighbours(doctor.ThisHost())
+	g.guardLife()
+	manager{log}.ready(g.connections())
 	return g, nil
 }
 
@@ -98,7 +104,7 @@ func (g *gateway) build(tracer *trace.Tracer) (warnings []string, err error) {
 	if err := g.open(); err != nil {
 		return nil, err
 	}
-	warnings = append(warnings, g.tuns.Warnings...)
+	warnings = append(append(warnings, g.tuns.Warnings...), g.keepLedger()...)
 	source, err := g.launch(tracer)
 	if err != nil {
 		return nil, err
@@ -110,6 +116,11 @@ func (g *gateway) build(tracer *trace.Tracer) (warnings []string, err error) {
 	if err != nil {
 		return nil, err
 	}
+	if n := adopt(g.shards, g.firewall.ShardOf, g.orphans); n > 0 {
+		g.log.Info("reset the peers of connections that a killed tcpmitm has left", "connections", n)
+	}
+	g.orphans = nil
+	g.keepWatch()
 	// Last, because who waits for us to be ready waits for an answer.
 	return append(warnings, more...), g.serve(source)
 }
@@ -172,6 +183,25 @@ func (g *gateway) open() (err error) {
 	return nil
 }
 
+// maxRecorded bounds the connections of one shard that are written down.
+const maxRecorded = 1 << 20
+
+// keepLedger reads what a killed run has left in its ledger, and begins one of
+// our own. Without one all is well until we are killed.
+func (g *gateway) keepLedger() (warnings []string) {
+	path := g.ledgerPath()
+	g.orphans = readOrphans(path)
+	const chunk = splice.LedgerChunk * splice.LedgerLine
+	chunks := (min(g.conf.Limits.Connections, maxRecorded) + splice.LedgerChunk - 1) / splice.LedgerChunk
+	l, err := nfq.CreateLedger(path, len(g.ports), chunks*chunk, chunk)
+	if err != nil {
+		return []string{fmt.Sprintf("after a crash nobody could reset the peers of open connections: %v", err)}
+	}
+	g.ledger = l
+	g.later(l.Remove)
+	return nil
+}
+
 // launch makes a shard for each port and starts its goroutine.
 func (g *gateway) launch(tracer *trace.Tracer) (*control.Source, error) {
 	opt := splice.Options{
@@ -197,6 +227,9 @@ func (g *gateway) launch(tracer *trace.Tracer) (*control.Source, error) {
 	for i, port := range g.ports {
 		own := opt
 		own.Index, own.Endpoint.Pool = i, g.pools[i]
+		if g.ledger != nil {
+			own.Ledger = splice.NewLedger(g.ledger.Part(i))
+		}
 		g.shards = append(g.shards, splice.NewShard(port, own))
 	}
 	splice.Connect(g.shards)
@@ -234,26 +267,6 @@ func (g *gateway) serve(source *control.Source) error {
 	if g.metrics != nil {
 		g.later(control.ServeMetrics(g.metrics, source).Close)
 	}
-	return nil
-}
-
-// watch starts the guard, before there is anything to guard. Where new
-// connections are to be blocked while we are away, the rules have to stay.
-func (g *gateway) watch() error {
-	if g.conf.Intercept.WhenDown == config.Block {
-		return nil
-	}
-	guard, err := nfq.StartGuard(guardArgs...)
-	if err != nil {
-		return err
-	}
-	g.later(func() error {
-		if g.rulesLeft {
-			// It removes them when we are gone, if it can.
-			return nil
-		}
-		return guard.Done()
-	})
 	return nil
 }
 

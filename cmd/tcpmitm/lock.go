@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"tcpmitm/nfq"
 )
 
 // locks are the names by which runs and guards find each other. They are those
@@ -16,7 +18,7 @@ import (
 // does, and are gone when their process is, however that ended.
 type locks struct {
 	run   string // held by a run
-	guard string // held by a guard that cleans up after one
+	guard string // held by the guard of a run, and for longer than that by the run
 }
 
 var namespaceLocks = locks{run: "@tcpmitm/run", guard: "@tcpmitm/guard"}
@@ -48,31 +50,27 @@ func (n locks) claim() (lock net.Listener, squatter bool, err error) {
 	case err != nil:
 		return nil, false, fmt.Errorf("looking for another tcpmitm: %w", err)
 	}
-	// From here on a guard that begins sees us and leaves the rules to us;
-	// one that has begun must end first, or it would remove ours.
+	// The guard of a run that has died sees us and leaves all to us. It must
+	// have ended, or it would remove our rules, and have our queues and devices.
 	for end := time.Now().Add(guardPatience); holder(n.guard) != 0 && time.Now().Before(end); {
 		time.Sleep(guardLook)
 	}
 	return lock, squatter, nil
 }
 
-// cleanAfter removes, by clean, the rules of a run that has died, given by its
-// process id, unless another one is there: that has removed them itself, and
-// has put in its own.
-func (n locks) cleanAfter(run int, clean func() error) error {
-	if l, err := hold(n.guard); err == nil {
-		defer l.Close()
-	}
+// vacant tells a guard, once a run has died, given by its process id, whether
+// nobody has taken its place.
+func (n locks) vacant(run int) bool {
 	// The kernel may have closed the dead run's end of our pipe and not yet
 	// its lock.
 	end := time.Now().Add(guardPatience)
 	for at := holder(n.run); at != 0; at = holder(n.run) {
 		if at != run || time.Now().After(end) {
-			return nil
+			return false
 		}
 		time.Sleep(guardLook)
 	}
-	return clean()
+	return true
 }
 
 // hold takes a name until it is closed.
@@ -111,7 +109,7 @@ func holder(name string) int {
 	if raw.Control(func(fd uintptr) { peer, err = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) }) != nil || err != nil {
 		return 0
 	}
-	if peer.Uid != 0 && peer.Uid != uint32(os.Geteuid()) {
+	if peer.Uid != 0 && peer.Uid != uint32(os.Geteuid()) && !nfq.MayAdminister(int(peer.Pid)) {
 		return 0
 	}
 	return int(peer.Pid)

@@ -84,7 +84,7 @@ func run(f *runFlags, stdout, stderr io.Writer) error {
 			return conf, err
 		}
 	}
-	g, err := start(conf, reload, log, tracer)
+	g, err := start(conf, logged, reload, log, tracer)
 	if err != nil {
 		tracer.Close()
 		return err

@@ -16,8 +16,7 @@ func (g *gateway) wait(signals, hangups <-chan os.Signal) error {
 	for {
 		select {
 		case <-hangups:
-			// What is wrong stands in the log.
-			_, _ = g.rulebook.Reload(false)
+			g.reloadTold()
 		case sig := <-signals:
 			g.log.Info("stopping", "signal", sig.String(), "connections", g.connections())
 			return nil
@@ -36,6 +35,7 @@ func (g *gateway) wait(signals, hangups <-chan os.Signal) error {
 func (g *gateway) stop(signals <-chan os.Signal) error {
 	hurry, done := make(chan struct{}), make(chan struct{})
 	defer close(done)
+	g.stopTold()
 	go func() {
 		select {
 		case <-signals:

@@ -148,7 +148,7 @@ func wantUnit(t *testing.T, root string) {
 	}
 	named := regexp.MustCompile(`(?m)^Exec[A-Za-z]+=-?(\S*tcpmitm)\b`).FindAllStringSubmatch(string(text), -1)
 	if len(named) < 3 {
-		t.Errorf("the unit runs tcpmitm %d times, want its check, its run and its clean-up:\n%s", len(named), text)
+		t.Errorf("the unit runs tcpmitm %d times, want its check, its run and its reload:\n%s", len(named), text)
 	}
 	for _, m := range named {
 		if _, err := os.Stat(filepath.Join(root, m[1])); err != nil {

@@ -133,32 +133,6 @@ func TestKilled(t *testing.T) {
 	}
 }
 
-// TestKilledBlock wants when_down = "block" to hold new connections back until
-// tcpmitm is there again.
-func TestKilledBlock(t *testing.T) {
-	if Plain {
-		t.Log("plain forwarding blocks nothing")
-		return
-	}
-	l := New(t, Options{})
-	serve(t, l.Server, IPv4.At(7000), echo)
-	serve(t, l.Server, IPv6.At(7000), echo)
-	p := l.StartProxy("[intercept]\nclient_side = [\"lan0\"]\nwhen_down = \"block\"\n")
-	exchange(t, "while it runs", dial(t, l, IPv4.At(7000)), "hello")
-	p.Kill()
-	l.EachFamily(func(t *testing.T, f Family) {
-		if c, err := l.Client.Dial(f.At(7000), 1500*time.Millisecond); err == nil {
-			_ = c.Close()
-			t.Error("a new connection went past a gateway that should block")
-		}
-	})
-	p.Restart()
-	l.EachFamily(func(t *testing.T, f Family) {
-		exchange(t, "after the second start", dial(t, l, f.At(7000)), "hello")
-	})
-	p.Stop(syscall.SIGTERM)
-}
-
 // TestRemoveByHand has `tcpmitm firewall remove` clean up after a kill.
 func TestRemoveByHand(t *testing.T) {
 	if Plain {

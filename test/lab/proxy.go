@@ -67,6 +67,8 @@ type Proxy struct {
 	before  Snapshot
 	http    *http.Client
 	stopped bool
+	prefix  []string // in front of the program: what makes another user of it, for example
+	earlier string   // what runs before this one, and their guards, have printed
 }
 
 // StartProxy runs tcpmitm on the gateway with a configuration, to which the
@@ -103,7 +105,8 @@ func (l *Lab) ConfigFile(name, config, socket string) string {
 
 func (p *Proxy) launch(args ...string) {
 	p.lab.t.Helper()
-	p.process = p.lab.Gateway.Start(Program, append([]string{"run", "--config", p.Config}, args...)...)
+	line := append(append(p.prefix[:len(p.prefix):len(p.prefix)], Program, "run", "--config", p.Config), args...)
+	p.process = p.lab.Gateway.Start(line[0], line[1:]...)
 	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return (&net.Dialer{}).DialContext(ctx, "unix", p.Socket)
 	}}
@@ -126,12 +129,12 @@ func (p *Proxy) waitReady() error {
 	return fmt.Errorf("tcpmitm was not ready within %v: %w\n%s", startLimit, last, tail(p.Log()))
 }
 
-// Log is what tcpmitm has printed.
+// Log is what tcpmitm has printed, that of killed runs and their guards too.
 func (p *Proxy) Log() string {
 	if p.process == nil {
 		return ""
 	}
-	return p.process.Output()
+	return p.earlier + p.process.Output()
 }
 
 // Stop sends a signal, waits for the end, and fails the test if tcpmitm does
@@ -185,6 +188,7 @@ func (p *Proxy) Restart(args ...string) {
 	if p.process == nil {
 		return
 	}
+	p.earlier = p.Log()
 	p.launch(args...)
 	p.stopped = false
 	if err := p.waitReady(); err != nil {
