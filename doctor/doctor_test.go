@@ -206,6 +206,7 @@ var sicknesses = []sickness{
 	{"strict for every new device", file("usr/lib/sysctl.d/50-default.conf", "# all\n-net.ipv4.conf.*.rp_filter = 1\n"), "source-check", Warning, "50-default.conf", "99-zz-tcpmitm.conf"},
 	{"firewalld's source check", nftOf("inet firewalld", "filter_PREROUTING", "type filter hook prerouting priority filter + 10; policy accept;\nmeta nfproto ipv6 fib saddr . mark . iif oif missing drop"),
 		"source-check", Broken, "fib saddr", "IPv6_rpfilter=no"},
+	{"marks by device", rulesOf("mangle", "-A PREROUTING -i lan0 -p tcp -j MARK --set-xmark 0x1/0xff"), "routes-by-device", Warning, "lan0", "-I PREROUTING 2 -i mitm-s"},
 	{"source check in iptables", rulesOf("raw", "-A PREROUTING -m rpfilter --invert -j DROP"), "source-check", Broken, "rpfilter", "-I PREROUTING 1 -i mitm-s -j RETURN"},
 	{"queue taken", func(f *fake, _ *Need) {
 		f.set("proc/net/netfilter/nfnetlink_queue", "29301 4711 0 2 65531 0 0 1 1\n")

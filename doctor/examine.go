@@ -78,5 +78,6 @@ var checks = []struct {
 	{"other-chains", (*exam).otherChains},
 	{"docker", (*exam).docker},
 	{"mark", (*exam).mark},
+	{"routes-by-device", (*exam).deviceRoutes},
 	{"bridge", (*exam).bridge},
 }

@@ -81,7 +81,12 @@ func TestHostMarks(t *testing.T) {
 	secondPath(l)
 	routeByMark(l)
 	watchMarks(l)
-	l.StartProxy(marksConfig)
+	p := l.StartProxy(marksConfig)
+	if !Plain {
+		if d := examine(t, l, p.Config); d.has("routes-by-device", "warning") {
+			t.Errorf("each rule that names a device has its twin, and the doctor finds %+v", d)
+		}
+	}
 	l.EachFamily(func(t *testing.T, f Family) {
 		for _, c := range []struct {
 			why    string
