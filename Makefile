@@ -21,7 +21,7 @@ MICRO       := ^Benchmark([^P]|P[^a]|Pa[^t])
 QUIET       := grep -Ev --line-buffered '^=== (PAUSE|CONT|NAME)|^=== RUN .*/|^\s+--- PASS'
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test unit sim fuzz interop lab lab-plain lab-race soak soak-short bench bench-quick bench-micro lint fmt deps-demo deps-test deps-bench root clean install uninstall man deb package-test
+.PHONY: help build demo test unit sim fuzz interop lab lab-plain lab-race soak soak-short flood bench bench-quick bench-micro lint fmt deps-demo deps-test deps-bench root clean install uninstall man deb package-test
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -76,6 +76,9 @@ soak: root deps-test ## mixed traffic under changing rules for DURATION (10m), S
 soak-short: root deps-test
 	@echo "== soak, the short form, about a minute"
 	@$(GO) test -count=1 -timeout 6m ./test/soak
+
+flood: root deps-test ## a minute of SYN flood, and two million forged packets into open connections (root, about two minutes)
+	@$(GO) test -v -count=1 -timeout 10m ./test/lab -run '^(TestSYNFlood|TestBlindAttack)$$' -flood $(or $(FLOOD),1m) -blind $(or $(BLIND),2000000) 2>&1 | $(QUIET)
 
 bench: root deps-bench ## tcpmitm, HAProxy, Toxiproxy, gVisor and others side by side (root, about a quarter of an hour)
 	@$(BENCH)

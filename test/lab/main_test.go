@@ -12,7 +12,7 @@ import (
 // packages.
 var tools = []string{
 	"ip", "iptables", "ip6tables", "iptables-legacy", "ip6tables-legacy", "nft", "ethtool", "tcpdump", "tshark", "nginx", "curl", "iperf3", "nc",
-	"setpriv", "unshare", "sha256sum", "bash",
+	"nmap", "setpriv", "unshare", "sha256sum", "bash",
 }
 
 func TestMain(m *testing.M) {
