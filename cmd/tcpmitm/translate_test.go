@@ -5,8 +5,10 @@ import (
 	"reflect"
 	"runtime"
 	"testing"
+	"time"
 
 	"tcpmitm/config"
+	"tcpmitm/endpoint"
 	"tcpmitm/nfq"
 	"tcpmitm/rules"
 	"tcpmitm/splice"
@@ -46,6 +48,34 @@ func TestBoundsAgree(t *testing.T) {
 	in.Queues = maxShards
 	if _, err := nfq.NewFirewall(interceptOf(&in)); err != nil {
 		t.Error(err)
+	}
+}
+
+// What the configuration says of limits and timeouts comes to the endpoints and
+// the shards; the default is what the RFCs ask for.
+func TestLimitsAndTimeoutsArrive(t *testing.T) {
+	h := config.Handshake{SYNRetries: 1, SYNACKRetries: 2}
+	c := endpointConfig(&h, &config.Timeouts{
+		TimeWait: 8 * time.Second, UserTimeout: 5 * time.Second, KeepAlive: rules.KeepAlive{Idle: 6, Interval: 7, Count: 8},
+	})
+	if c.SYNRetries != 1 || c.SYNACKRetries != 2 || c.MSL != 4*time.Second || c.R2 != 5*time.Second ||
+		c.KeepAlive != (endpoint.KeepAlive{Idle: 6, Interval: 7, Count: 8}) {
+		t.Errorf("the endpoints get %+v", c)
+	}
+	if p := patienceOf(&config.Timeouts{Handshake: 1, Idle: 2, HalfClosed: 3}); p != (splice.Patience{Handshake: 1, Idle: 2, HalfClosed: 3}) {
+		t.Errorf("the shards get %+v", p)
+	}
+	l := config.Limits{Connections: 1, HalfOpen: 2, PerSource: 3, HalfOpenPerSource: 4, Memory: 64 << 20}
+	if b := budgetOf(&l); b.Connections != 1 || b.HalfOpen != 2 || b.PerSource != 3 || b.HalfOpenPerSource != 4 {
+		t.Errorf("the budget is %d, %d, %d, %d", b.Connections, b.HalfOpen, b.PerSource, b.HalfOpenPerSource)
+	}
+	if n := heldOctets(&l); n < 16<<20 || n >= l.Memory {
+		t.Errorf("of the least memory %d octets are for connections", n)
+	}
+	def := config.Default()
+	c, ours := endpointConfig(&def.Handshake, &def.Timeouts), endpoint.DefaultConfig()
+	if c.MSL != ours.MSL || c.R2 != ours.R2 || c.SYNACKRetries != ours.SYNACKRetries || c.KeepAlive.Idle < 2*time.Hour {
+		t.Errorf("the default is %+v", c)
 	}
 }
 
