@@ -111,7 +111,10 @@ func (s *Shard) issAfter(l *leg) *endpoint.Seq {
 // openNew decides about a new connection and, if it is to be spliced, makes
 // its flow. after bounds the server leg's ISS from below; nil does not.
 func (s *Shard) openNew(now endpoint.Time, p *endpoint.Packet, key endpoint.Tuple, after *endpoint.Seq) endpoint.Verdict {
-	f := &flow{deadline: endpoint.Never}
+	if s.spare == nil {
+		s.spare = &flow{deadline: endpoint.Never}
+	}
+	f := s.spare
 	d := s.decide(now, p, key, f)
 	switch d.action {
 	case rules.Pass:
@@ -126,12 +129,13 @@ func (s *Shard) openNew(now endpoint.Time, p *endpoint.Packet, key endpoint.Tupl
 		s.sniffSYN(now, p, key, d.rule, nil)
 		return endpoint.Take
 	}
-	s.ruled(f, d)
 	if d.cookie {
 		s.sendCookie(now, p, key)
 		s.sniffSYN(now, p, key, d.rule, &s.reply)
 		return endpoint.Take
 	}
+	s.spare = nil
+	s.ruled(f, d)
 	s.addFlow(f, key, p.Tuple.Reverse())
 	f.lastSYN, f.after = now, after
 	f.phase, f.deadline = knocking, s.handshakeDeadline(f, now.Add(synPatience))

@@ -54,6 +54,9 @@ type Shard struct {
 	// dirty are the flows that want a turn; dirtySpare is the same slice of
 	// the turn before, for reuse.
 	dirty, dirtySpare []*flow
+	// spare is made for a new connection that was not to be one: a flood
+	// makes no garbage.
+	spare *flow
 
 	// Scratch for what is passed through interfaces, so that nothing of it
 	// is allocated each time. seg is what endpoints write into, reply what

@@ -21,7 +21,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-var floodFor = flag.Duration("flood", 10*time.Second, "how long TestSYNFlood floods")
+var floodFor = flag.Duration("flood", 8*time.Second, "how long TestSYNFlood floods")
 
 const (
 	floodHalfOpen = 1024
@@ -48,7 +48,7 @@ var floodNets = []netip.Prefix{
 }
 
 // TestSYNFlood floods the gateway with spoofed SYNs, as many as the machine can
-// make, for 10 s or as long as -flood says. Meanwhile honest clients go on.
+// make, for 8 s or as long as -flood says. Meanwhile honest clients go on.
 func TestSYNFlood(t *testing.T) {
 	// Not in parallel with others: it takes what the machine has.
 	if Plain {
@@ -353,7 +353,9 @@ func (h *honest) start(stop <-chan struct{}, all *sync.WaitGroup) {
 		})
 	}
 	for _, f := range []Family{IPv4, IPv6} {
-		again("curl "+f.String(), 100*time.Millisecond, func() error { return h.curl(f) })
+		for range 2 {
+			again("curl "+f.String(), 100*time.Millisecond, func() error { return h.curl(f) })
+		}
 		for range 3 {
 			again("go "+f.String(), 50*time.Millisecond, func() error { return h.exchange(f) })
 		}
@@ -415,7 +417,7 @@ func (h *honest) judge(t *testing.T) {
 		if p95 > floodDelay {
 			t.Errorf("%s: of 20 that succeeded one took longer than %v, allowed are %v", kind, p95, floodDelay)
 		}
-		if all < 10 {
+		if all < 5 {
 			t.Errorf("%s: only %d tries", kind, all)
 		}
 	}
