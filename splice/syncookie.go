@@ -218,6 +218,7 @@ func (s *Shard) openFromCookie(now endpoint.Time, p *endpoint.Packet) bool {
 	}
 	s.counters.CookiesAccepted++
 	s.syns.cookieCame(now, s.budget, &p.Tuple)
+	s.repeats.cameBack()
 	s.ruled(f, s.ruleOfCookie(now, p, irs))
 	s.addFlow(f, p.Tuple, p.Tuple.Reverse())
 	s.answerCookie(now, f, iss, cookieSYN(p, mss))

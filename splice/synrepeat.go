@@ -27,8 +27,11 @@ type synRepeats struct {
 const (
 	// cookieRate is how many SYN cookies a second a shard sends to whoever
 	// comes for the first time; cookieBurst is how many of them at once.
-	cookieRate  = 5000
+	// One that comes back makes room for another: honest clients are not held
+	// up, however many they are.
+	cookieRate  = 2000
 	cookieBurst = 500
+	cookieEach  = time.Second / cookieRate
 	// repeatMemory is how long a generation is the young one: the pauses
 	// between the first four SYNs of a client are 1 s, 2 s and 4 s.
 	repeatMemory = 4 * time.Second
@@ -36,11 +39,10 @@ const (
 
 // answers tells whether a SYN is to be answered by a cookie now.
 func (r *synRepeats) answers(now endpoint.Time, j *cookieJar, t *endpoint.Tuple, isn endpoint.Seq) bool {
-	const each = time.Second / cookieRate
-	r.tokens = min(r.tokens+now.Sub(r.filled), cookieBurst*each)
+	r.add(now.Sub(r.filled))
 	r.filled = now
-	if r.tokens >= each {
-		r.tokens -= each
+	if r.tokens >= cookieEach {
+		r.tokens -= cookieEach
 		return true
 	}
 	r.age(now)
@@ -51,6 +53,11 @@ func (r *synRepeats) answers(now endpoint.Time, j *cookieJar, t *endpoint.Tuple,
 	r.young.set(a, b)
 	return false
 }
+
+func (r *synRepeats) add(d time.Duration) { r.tokens = min(r.tokens+d, cookieBurst*cookieEach) }
+
+// cameBack notes that a cookie was acknowledged.
+func (r *synRepeats) cameBack() { r.add(cookieEach) }
 
 func (r *synRepeats) age(now endpoint.Time) {
 	past := now.Sub(r.since)

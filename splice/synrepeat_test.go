@@ -67,6 +67,24 @@ func TestAFloodIsAnsweredAtARate(t *testing.T) {
 	t.Error("every SYN is taken for one that came before")
 }
 
+// TestHonestClientsAreNotHeldUp: ten times the rate, and all come back.
+func TestHonestClientsAreNotHeldUp(t *testing.T) {
+	var j cookieJar
+	j.init([32]byte{1})
+	var r synRepeats
+	now := endpoint.Time(time.Hour)
+	for i := range 10 * cookieRate {
+		now = now.Add(time.Second / (10 * cookieRate))
+		s := endpoint.NewTuple(netip.AddrPortFrom(netip.MustParseAddr("10.1.0.1"), uint16(i)), addrPort("10.2.0.2:80"))
+		if !r.answers(now, &j, &s, endpoint.Seq(i)) {
+			t.Fatalf("client %d is held up", i)
+		}
+		if i >= 100 { // there are so many on their way
+			r.cameBack()
+		}
+	}
+}
+
 // TestASYNBeyondTheRate: silence, counted by its reason, and nothing kept; the
 // same SYN again is answered.
 func TestASYNBeyondTheRate(t *testing.T) {

@@ -27,9 +27,10 @@ const (
 	floodHalfOpen = 1024
 	floodMemory   = 256 << 20 // octets
 	// A client that tries for so long without a connection and an answer has
-	// failed; what succeeds does so within floodDelay, of 20 clients 19.
+	// failed; what succeeds does so within floodDelay, of 20 clients 19: the
+	// first SYN of most is not answered (1 s), and one more may be lost (3 s).
 	floodPatience = 10 * time.Second
-	floodDelay    = 3 * time.Second
+	floodDelay    = 5 * time.Second
 )
 
 const floodConfig = clientSide + `
