@@ -27,7 +27,8 @@ func TestAFloodIsAnsweredAtARate(t *testing.T) {
 			answered++
 		}
 	}
-	if least, most := seconds*cookieRate, (seconds*cookieRate+cookieBurst)*12/10; answered < least*9/10 || answered > most {
+	// The filter mistakes a few.
+	if least, most := seconds*cookieRate, seconds*cookieRate+cookieBurst+perSecond*seconds/50; answered < least*9/10 || answered > most {
 		t.Errorf("%d of %d SYNs were answered, want about %d", answered, perSecond*seconds, least)
 	}
 	// An honest client in the same flood: its second SYN gets through.
