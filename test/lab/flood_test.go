@@ -399,10 +399,13 @@ func (h *honest) exchange(f Family) error {
 	return nil
 }
 
-// judge wants 19 of 20 to have succeeded, and 19 of 20 of these in time.
+// judge wants 19 of 20 of each kind to have succeeded, and 19 of 20 of all
+// these in time.
 func (h *honest) judge(t *testing.T) {
 	t.Helper()
+	var took []time.Duration
 	for kind, n := range h.kinds {
+		took = append(took, n.took...)
 		all := len(n.took) + len(n.failed)
 		slices.Sort(n.took)
 		if len(n.took) == 0 {
@@ -415,11 +418,11 @@ func (h *honest) judge(t *testing.T) {
 		if len(n.took)*20 < all*19 {
 			t.Errorf("%s: %d of %d failed, for example: %s", kind, len(n.failed), all, n.failed[0])
 		}
-		if p95 > floodDelay {
-			t.Errorf("%s: of 20 that succeeded one took longer than %v, allowed are %v", kind, p95, floodDelay)
-		}
 		if all < 5 {
 			t.Errorf("%s: only %d tries", kind, all)
 		}
+	}
+	if slices.Sort(took); len(took) > 0 && took[len(took)*95/100] > floodDelay {
+		t.Errorf("of 20 that succeeded one took longer than %v, allowed are %v", took[len(took)*95/100], floodDelay)
 	}
 }
