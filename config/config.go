@@ -31,7 +31,17 @@ type Mode uint8
 // The modes.
 const (
 	Gateway Mode = iota // connections that this host forwards
-	Local               // this host's own
+	Local               // these, and this host's own
+)
+
+// Loopback says whether connections of this host with itself are taken.
+type Loopback uint8
+
+// The choices for connections of this host with itself.
+const (
+	LoopbackAuto Loopback = iota // if ports or networks say which
+	LoopbackAlways
+	LoopbackNever
 )
 
 // WhenDown says what becomes of new connections while tcpmitm is away.
@@ -50,7 +60,8 @@ type Intercept struct {
 	Servers    []netip.Prefix    `toml:"servers"`
 	Clients    []netip.Prefix    `toml:"clients"`
 	ClientSide []string          `toml:"client_side"` // interfaces
-	Queues     int               `toml:"queues"`      // 0: one a core
+	Loopback   Loopback          `toml:"loopback"`
+	Queues     int               `toml:"queues"` // 0: one a core
 	WhenDown   WhenDown          `toml:"when_down"`
 
 	// PortForwards takes connections to the host's own addresses too, since
@@ -91,6 +102,17 @@ func (i *Intercept) GuardWait() (wait time.Duration, forever bool) {
 // server. Without a hint a server's packets are queued twice.
 func (i *Intercept) Hinted() bool {
 	return len(i.Ports) > 0 || len(i.Servers) > 0 || len(i.Clients) > 0 || len(i.ClientSide) > 0
+}
+
+// TakesLoopback tells whether connections of the host with itself are taken.
+func (i *Intercept) TakesLoopback() bool {
+	switch {
+	case i.Mode != Local || i.Loopback == LoopbackNever:
+		return false
+	case i.Loopback == LoopbackAlways:
+		return true
+	}
+	return i.Hinted()
 }
 
 // SYNCookies says when handshakes are kept in the sequence number alone.

@@ -26,7 +26,7 @@ var refused = []refusal{
 
 	// Keys and tables.
 	{"[intercept]\nprots = [80]", `2:1: unknown key "prots" in [intercept]: did you mean "ports"?`},
-	{"[intercept]\ncolour = 1", `2:1: unknown key "colour" in [intercept]: known are "mode", "ports", "servers", "clients", "client_side", "queues", "when_down", "port_forwards", "queue_base", "tun_prefix", "mark", "zone", "drain" and "guard"`},
+	{"[intercept]\ncolour = 1", `2:1: unknown key "colour" in [intercept]: known are "mode", "ports", "servers", "clients", "client_side", "loopback", "queues", "when_down", "port_forwards", "queue_base", "tun_prefix", "mark", "zone", "drain" and "guard"`},
 	{"[intercpt]\nports = [80]", `1:2: unknown key "intercpt" in the file: did you mean "intercept"?`},
 	{"[[rules]]\nname = \"x\"", `1:3: unknown key "rules" in the file: did you mean "rule"?`},
 	{"mode = \"gateway\"", `1:1: unknown key "mode" in the file: known are "intercept", "handshake", "limits", "timeouts", "control", "log", "journal" and "rule"`},
@@ -46,6 +46,7 @@ var refused = []refusal{
 	// [intercept].
 	{"[intercept]\nmode = \"router\"", `2:1: mode in [intercept]: unknown value "router": must be one of "gateway" and "local"`},
 	{"[intercept]\nmode = \"gatway\"", `2:1: mode in [intercept]: unknown value "gatway": did you mean "gateway"? It must be one of "gateway" and "local"`},
+	{"[intercept]\nloopback = \"always\"", `2:1: loopback in [intercept]: with mode = "gateway" the host's own connections are left alone: set mode = "local", or leave loopback out`},
 	{"[intercept]\nmode = \"local\"\nclient_side = [\"lan0\"]", `3:1: client_side in [intercept]: with mode = "local" the clients are on this host: leave client_side out, or set mode = "gateway"`},
 	{"[intercept]\nmark = 3", `2:1: mark in [intercept]: 0x3 has 2 bits set: must have one, for example 0x08000000`},
 	{"[intercept]\nports = [" + strings.Repeat("80,", 257) + "]", `2:1: ports in [intercept]: has 257 elements, of which there may be 256`},

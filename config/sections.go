@@ -34,6 +34,7 @@ var (
 	modes     = []choice[Mode]{{"gateway", Gateway}, {"local", Local}}
 	whenDowns = []choice[WhenDown]{{"bypass", Bypass}, {"block", Block}}
 	orders    = []choice[rules.Order]{{"server-first", rules.ServerFirst}, {"client-first", rules.ClientFirst}}
+	loopbacks = []choice[Loopback]{{"auto", LoopbackAuto}, {"always", LoopbackAlways}, {"never", LoopbackNever}}
 	cookies   = []choice[SYNCookies]{{"auto", CookiesAuto}, {"always", CookiesAlways}, {"never", CookiesNever}}
 	overLimit = []choice[rules.Action]{{"pass", rules.Pass}, {"reset", rules.Reset}, {"drop", rules.Drop}}
 	levels    = []choice[slog.Level]{{"debug", slog.LevelDebug}, {"info", slog.LevelInfo}, {"warn", slog.LevelWarn}, {"error", slog.LevelError}}
@@ -89,6 +90,10 @@ func (t *table) intercept(c *Intercept) {
 	elements(t, "client_side", `["lan0"]`, &c.ClientSide, maxHints, parseInterface)
 	if c.Mode == Local && len(c.ClientSide) > 0 {
 		t.wrong("client_side", `with mode = "local" the clients are on this host: leave client_side out, or set mode = "gateway"`)
+	}
+	oneOf(t, "loopback", &c.Loopback, loopbacks)
+	if c.Mode == Gateway && c.Loopback == LoopbackAlways {
+		t.wrong("loopback", `with mode = "gateway" the host's own connections are left alone: set mode = "local", or leave loopback out`)
 	}
 	whole(t, "queues", &c.Queues, 0, maxQueues)
 	oneOf(t, "when_down", &c.WhenDown, whenDowns)

@@ -51,8 +51,8 @@ func (d *device) Wake() {
 func (d *device) Send(endpoint.Leg, *endpoint.Tuple, splice.Header, *endpoint.Segment) error {
 	return nil
 }
-func (d *device) SendPacket(endpoint.Leg, []byte) error { return nil }
-func (d *device) SendUnreachable(endpoint.Leg, *endpoint.ICMPError, *endpoint.Tuple, *endpoint.Segment) error {
+func (d *device) SendPacket(endpoint.Leg, *endpoint.Packet) error { return nil }
+func (d *device) SendUnreachable(endpoint.Leg, splice.Header, *endpoint.ICMPError, *endpoint.Tuple, *endpoint.Segment) error {
 	return nil
 }
 

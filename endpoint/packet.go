@@ -71,6 +71,9 @@ type Packet struct {
 	Tuple
 	Segment
 	Hook Hook
+	// Loopback tells that the packet is on its way from the host to itself,
+	// over the loopback device.
+	Loopback bool
 	// TTL and DSCP of the IP header.
 	TTL  uint8
 	DSCP uint8
@@ -114,6 +117,9 @@ const (
 type IPHeader struct {
 	TTL  uint8 // hop limit; 0 means 64
 	DSCP uint8 // six bits (MUST-48)
+	// Loopback sends the segment over the loopback device: its sender and its
+	// receiver are the host itself.
+	Loopback bool
 	// Corrupt, if not 0, is for fault injection: the bit of the TCP segment
 	// that is inverted after the checksum was made, the first being 1. Bits
 	// up to 160 are those of the header without options, later ones those of

@@ -10,7 +10,7 @@ import (
 // segment and the checksum of the right one. The kernel must not sum it up, so
 // we do; and the payload, which the endpoint may have to send again, is
 // copied.
-func (o *output) corrupt(leg endpoint.Leg, b []byte, tcpAt int, pseudo uint64, bit uint32, s *endpoint.Segment) error {
+func (o *output) corrupt(w way, b []byte, tcpAt int, pseudo uint64, bit uint32, s *endpoint.Segment) error {
 	o.spill = append(o.spill[:0], s.Payload...)
 	for _, p := range s.Pieces {
 		o.spill = append(o.spill, p...)
@@ -27,5 +27,5 @@ func (o *output) corrupt(leg endpoint.Leg, b []byte, tcpAt int, pseudo uint64, b
 		o.spill[at-endpoint.HeaderLen] ^= mask
 	}
 	n := o.load(1, o.spill, nil)
-	return o.write(leg, len(b), n, len(b)-vnetHeaderLen+len(o.spill))
+	return o.write(w, len(b), n, len(b)-vnetHeaderLen+len(o.spill))
 }

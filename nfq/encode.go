@@ -86,11 +86,11 @@ func (o *output) segment(leg endpoint.Leg, t *endpoint.Tuple, h endpoint.IPHeade
 	// The field holds the sum of the pseudo-header, not its complement: the
 	// kernel adds the rest to it.
 	if h.Corrupt != 0 && v.gso == 0 {
-		return o.corrupt(leg, b, tcpAt, pseudo, h.Corrupt-1, s)
+		return o.corrupt(way{leg, h.Loopback}, b, tcpAt, pseudo, h.Corrupt-1, s)
 	}
 	binary.BigEndian.PutUint16(b[tcpAt+checksumAt:], fold(pseudo))
 	n := o.load(1, s.Payload, s.Pieces)
-	return o.write(leg, len(b), n, length)
+	return o.write(way{leg, h.Loopback}, len(b), n, length)
 }
 
 // putIPv4 writes an IPv4 header without options. DF is set, as path MTU

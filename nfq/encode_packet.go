@@ -15,7 +15,7 @@ const safeMSS = 1500 - ipv6HeaderLen - endpoint.MaxHeaderLen
 // changes; so is the TCP header, whose checksum is left to the kernel: that
 // of a taken packet may not have been filled in, and what is valid stays
 // valid. The payload is written where it lies.
-func (o *output) packet(leg endpoint.Leg, packet []byte) error {
+func (o *output) packet(w way, packet []byte) error {
 	ip, protocol, err := wholePacket(packet)
 	if err != nil {
 		o.counters.Lost++
@@ -48,7 +48,9 @@ func (o *output) packet(leg endpoint.Leg, packet []byte) error {
 	b := o.head[:vnetHeaderLen+headers]
 	copy(b[vnetHeaderLen:], packet)
 	v.put(b)
-	raiseTTL(b[vnetHeaderLen:])
+	if !w.loopback {
+		raiseTTL(b[vnetHeaderLen:])
+	}
 	if v.flags != 0 {
 		var pseudo uint64
 		if packet[0]>>4 == 4 {
@@ -59,7 +61,7 @@ func (o *output) packet(leg endpoint.Leg, packet []byte) error {
 		binary.BigEndian.PutUint16(b[vnetHeaderLen+ip+checksumAt:], fold(pseudo))
 	}
 	n := o.load(1, packet[headers:], nil)
-	return o.write(leg, len(b), n, len(packet))
+	return o.write(w, len(b), n, len(packet))
 }
 
 // wholePacket checks that packet is all of an IP packet and finds its
@@ -103,7 +105,7 @@ func raiseTTL(ip []byte) {
 // unreachable composes an ICMP error about the segment s of t, to its
 // sender: the IP header and the TCP header are quoted (RFC 792; RFC 4443,
 // 3.1), which is more than the eight octets that identify it.
-func (o *output) unreachable(leg endpoint.Leg, e *endpoint.ICMPError, t *endpoint.Tuple, s *endpoint.Segment) error {
+func (o *output) unreachable(w way, e *endpoint.ICMPError, t *endpoint.Tuple, s *endpoint.Segment) error {
 	if !e.From.IsValid() || e.From.Unmap().Is4() != t.IsIPv4() {
 		o.counters.Lost++
 		return fmt.Errorf("ICMP error from %v to %v: families differ: %w", e.From, t.Source(), errNotIP)
@@ -141,5 +143,5 @@ func (o *output) unreachable(leg endpoint.Leg, e *endpoint.ICMPError, t *endpoin
 	n := o.load(1, outer, nil)
 	var v vnetHeader
 	v.put(o.head[:])
-	return o.write(leg, vnetHeaderLen, n, len(outer))
+	return o.write(w, vnetHeaderLen, n, len(outer))
 }

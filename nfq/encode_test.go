@@ -31,7 +31,7 @@ func newPipedOutput(t testing.TB) (o *output, read [2]int) {
 		}
 		fds[leg], read[leg] = pair[0], pair[1]
 	}
-	return newOutput(fds), read
+	return newOutput(fds, [2]int{-1, -1}), read
 }
 
 // sent is a packet as the TUN driver would take it.
@@ -187,7 +187,7 @@ func TestSendPacketLeavesTheChecksumToTheKernel(t *testing.T) {
 		b[tcpAt+checksumAt] ^= 0xff // as if it had not been filled in yet
 		before := append([]byte(nil), b...)
 		o, fds := newPipedOutput(t)
-		if err := o.packet(endpoint.Server, b); err != nil {
+		if err := o.packet(way{leg: endpoint.Server}, b); err != nil {
 			t.Fatal(err)
 		}
 		if !bytes.Equal(b, before) {
@@ -204,7 +204,7 @@ func TestSendPacketLeavesTheChecksumToTheKernel(t *testing.T) {
 	o, _ := newPipedOutput(t)
 	whole := syntheticPacket(t, "10.0.0.1", "192.0.2.9", 1, 2, nil, 1, 2, 3)
 	for why, b := range map[string][]byte{"empty": nil, "cut": whole[:len(whole)-1], "no version": append([]byte{0}, whole[1:]...)} {
-		if err := o.packet(endpoint.Server, b); !errors.Is(err, errNotIP) {
+		if err := o.packet(way{leg: endpoint.Server}, b); !errors.Is(err, errNotIP) {
 			t.Errorf("%s: %v, want %v", why, err, errNotIP)
 		}
 	}
@@ -221,7 +221,7 @@ func TestSendUnreachableQuotesTheSegment(t *testing.T) {
 			e.Type, e.Code = icmpv6TooBig, 0
 		}
 		s := &endpoint.Segment{Seq: 77, Flags: endpoint.SYN, Options: endpoint.Options{Has: endpoint.HasMSS, MSS: 1460}}
-		if err := o.unreachable(endpoint.Client, e, tuple(c.src, c.dst), s); err != nil {
+		if err := o.unreachable(way{leg: endpoint.Client}, e, tuple(c.src, c.dst), s); err != nil {
 			t.Fatal(err)
 		}
 		got := readSent(t, fds[endpoint.Client])
@@ -233,7 +233,7 @@ func TestSendUnreachableQuotesTheSegment(t *testing.T) {
 	}
 	o, _ := newPipedOutput(t)
 	e := &endpoint.ICMPError{From: netip.MustParseAddr("fd00::1")}
-	if err := o.unreachable(endpoint.Client, e, tuple("10.0.0.1:1", "10.0.0.2:2"), &endpoint.Segment{}); err == nil {
+	if err := o.unreachable(way{leg: endpoint.Client}, e, tuple("10.0.0.1:1", "10.0.0.2:2"), &endpoint.Segment{}); err == nil {
 		t.Error("an IPv6 router reports an IPv4 packet")
 	}
 }
@@ -244,15 +244,15 @@ func TestSendDoesNotAllocate(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer null.Close()
-	o := newOutput([2]int{int(null.Fd()), int(null.Fd())})
+	o := newOutput([2]int{int(null.Fd()), int(null.Fd())}, [2]int{-1, -1})
 	s := &endpoint.Segment{Pieces: [][]byte{make([]byte, 3000), make([]byte, 3000)}, MSS: 1460}
 	e := &endpoint.ICMPError{From: netip.MustParseAddr("10.0.0.254")}
 	tu := tuple("10.0.0.1:1", "10.0.0.2:2")
 	b := syntheticPacket(t, "10.0.0.1", "192.0.2.9", 1, 2, nil)
 	if n := testing.AllocsPerRun(100, func() {
 		o.segment(endpoint.Client, tu, endpoint.IPHeader{}, s)
-		o.packet(endpoint.Client, b)
-		o.unreachable(endpoint.Client, e, tu, s)
+		o.packet(way{leg: endpoint.Client}, b)
+		o.unreachable(way{leg: endpoint.Client}, e, tu, s)
 	}); n != 0 {
 		t.Errorf("%v allocations, want none", n)
 	}
@@ -279,7 +279,7 @@ func BenchmarkSend(b *testing.B) {
 		b.Fatal(err)
 	}
 	defer null.Close()
-	o := newOutput([2]int{int(null.Fd()), int(null.Fd())})
+	o := newOutput([2]int{int(null.Fd()), int(null.Fd())}, [2]int{-1, -1})
 	s := &endpoint.Segment{Pieces: [][]byte{make([]byte, 30000), make([]byte, 30000)}, MSS: 1460}
 	tu := tuple("10.0.0.1:1", "10.0.0.2:2")
 	for b.Loop() {

@@ -28,6 +28,7 @@ var intercepts = map[string]Intercept{
 	},
 	"local":       {Mode: Local, Queues: 4, PortForwards: true},
 	"local hints": {Mode: Local, Ports: []PortRange{{80, 80}}, Queues: 1},
+	"loopback":    {Mode: Local, Loopback: true, Ports: []PortRange{{80, 80}, {90, 99}}, Queues: 2, PortForwards: true},
 }
 
 func newFirewall(t testing.TB, in Intercept) *Firewall {

@@ -118,7 +118,7 @@ func FuzzDecode(f *testing.F) {
 			wantSegment(t, b, &p)
 		}
 		// A taken packet can be sent on, or is refused with an error.
-		if o.packet(endpoint.Client, p.Raw) == nil {
+		if o.packet(way{leg: endpoint.Client}, p.Raw) == nil {
 			for {
 				if n, err := unix.Read(read[endpoint.Client], sink); err != nil || n <= 0 {
 					break

@@ -14,7 +14,7 @@ type Mode uint8
 // The modes.
 const (
 	Gateway Mode = iota // those that the host forwards
-	Local               // the host's own, both as a client and as a server
+	Local               // these, and the host's own, both as a client and as a server
 )
 
 // Defaults of an Intercept, chosen to be unlike what others choose.
@@ -48,6 +48,9 @@ type Intercept struct {
 	// the host may translate them to a server behind it. What then turns out
 	// to be for the host itself goes on untouched, but has made the detour.
 	PortForwards bool
+
+	// Loopback takes the connections of the host with itself; local mode only.
+	Loopback bool
 
 	Queues    int    // shards, each with a queue
 	QueueBase uint16 // the first queue's number
@@ -119,6 +122,9 @@ func (in *Intercept) check() error {
 	}
 	if in.Mode == Local && len(in.ClientSide) > 0 {
 		wrong("client_side = %v: in local mode the clients are this host's own; name interfaces only in gateway mode", in.ClientSide)
+	}
+	if in.Mode != Local && in.Loopback {
+		wrong("connections of the host with itself are taken in local mode only")
 	}
 	return errors.Join(errs...)
 }

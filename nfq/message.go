@@ -16,6 +16,8 @@ const (
 
 	attrPacketHeader = 1
 	attrVerdict      = 2
+	attrInDevice     = 5
+	attrOutDevice    = 6
 	attrPayload      = 10
 	attrConntrack    = 11
 	attrCapLen       = 13
@@ -55,6 +57,7 @@ type message struct {
 	payload  []byte
 	length   int // octets that the packet has; payload may have fewer
 	verify   bool
+	loopback bool           // it comes from the loopback device, or goes there
 	original netip.AddrPort // from conntrack, where the kernel gives it
 }
 
@@ -80,6 +83,8 @@ func (m *message) parse(b []byte) bool {
 				m.hook = v[6]
 				found = true
 			}
+		case attrInDevice, attrOutDevice:
+			m.loopback = m.loopback || (len(v) >= 4 && binary.BigEndian.Uint32(v) == loopbackIndex)
 		case attrPayload:
 			m.payload = v
 		case attrCapLen:

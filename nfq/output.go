@@ -19,9 +19,9 @@ type SendCounters struct {
 
 const (
 	// maxVectors bounds the pieces of one packet that are written where they
-	// lie, the header included (UIO_MAXIOV). Pieces beyond are copied
-	// together.
-	maxVectors = 1024
+	// lie, the header included (UIO_MAXIOV, less one for a link header).
+	// Pieces beyond are copied together.
+	maxVectors = 1023
 	// maxHeaders is the room for all headers of a packet: that for the TUN
 	// driver, IP with options or some extension headers, TCP with all options.
 	maxHeaders = vnetHeaderLen + 128 + endpoint.MaxHeaderLen
@@ -36,28 +36,54 @@ var (
 	errNotIP   = errors.New("no whole IP packet")
 )
 
-// output writes packets to the TUN devices of one shard.
-type output struct {
-	fds      [2]int // by leg
-	id       uint16 // of the next IPv4 header
-	head     [maxHeaders]byte
-	icmp     [maxICMP]byte // an ICMP error being composed
-	vectors  [maxVectors]unix.Iovec
-	spill    []byte // pieces that found no vector; made when first needed
-	counters SendCounters
+// way is where a packet leaves: towards the peer of a leg, through the leg's
+// TUN device or over the loopback device.
+type way struct {
+	leg      endpoint.Leg
+	loopback bool
 }
 
-func newOutput(fds [2]int) *output {
-	o := &output{fds: fds}
-	o.vectors[0].Base = &o.head[0]
+// output writes packets to the TUN devices of one shard, and to its sockets
+// on the loopback device.
+type output struct {
+	fds      [2]int // TUN devices, by leg
+	loopback [2]int // packet sockets, by leg; -1 where there are none
+	id       uint16 // of the next IPv4 header
+	link     linkHeader
+	head     [maxHeaders]byte
+	icmp     [maxICMP]byte // an ICMP error being composed
+	// vectors are the pieces of the packet, the head first. In front of it is
+	// room for a link header.
+	vectors  []unix.Iovec
+	spill    []byte // pieces that found no vector; made when first needed
+	counters SendCounters
+
+	linked [1 + maxVectors]unix.Iovec // vectors, and the link header in front
+}
+
+func newOutput(fds, loopback [2]int) *output {
+	o := &output{fds: fds, loopback: loopback}
+	o.vectors = o.linked[1:]
+	o.linked[0].Base = &o.link[0]
+	o.linked[0].SetLen(len(o.link))
 	return o
 }
 
 // write sends head and the vectors from 1 to n-1 as one packet of length
 // octets.
-func (o *output) write(leg endpoint.Leg, head, n, length int) error {
+func (o *output) write(w way, head, n, length int) error {
+	fd, first := o.fds[w.leg], &o.vectors[0]
+	o.vectors[0].Base = &o.head[0]
 	o.vectors[0].SetLen(head)
-	_, _, errno := unix.RawSyscall(unix.SYS_WRITEV, uintptr(o.fds[leg]), uintptr(unsafe.Pointer(&o.vectors[0])), uintptr(n))
+	if w.loopback {
+		fd, first = o.loopback[w.leg], &o.linked[0]
+		o.addLink(head)
+		n++
+	}
+	_, _, errno := unix.RawSyscall(unix.SYS_WRITEV, uintptr(fd), uintptr(unsafe.Pointer(first)), uintptr(n))
+	if w.loopback {
+		n--
+	}
 	// The vectors must not keep the payload from the garbage collector.
 	clear(o.vectors[1:n])
 	switch errno {
@@ -67,10 +93,22 @@ func (o *output) write(leg endpoint.Leg, head, n, length int) error {
 		return nil
 	case unix.EBADF:
 		o.counters.Lost++
-		return fmt.Errorf("writing to the TUN device of the %s leg: %w", leg, errno)
+		return fmt.Errorf("writing to the device of the %s leg: %w", w.leg, errno)
 	}
 	o.counters.Lost++
 	return nil
+}
+
+// addLink puts the link header in front of the packet, in the place of the
+// header for the TUN driver at the front of head.
+func (o *output) addLink(head int) {
+	ip := o.head[vnetHeaderLen]
+	o.vectors[0].Base = &o.head[vnetHeaderLen]
+	o.vectors[0].SetLen(head - vnetHeaderLen)
+	if head == vnetHeaderLen {
+		ip = *o.vectors[1].Base // the IP header is in a piece of its own
+	}
+	o.link.put(o.head[:vnetHeaderLen], ip>>4 == 6)
 }
 
 // load puts pieces of payload into the vectors from n on and returns the

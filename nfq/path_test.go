@@ -307,7 +307,7 @@ func TestUnreachableReachesTheClient(t *testing.T) {
 		if !p.IsIPv4() {
 			e = endpoint.ICMPError{From: netip.MustParseAddr("fd91:1::1"), Type: icmpv6Unreachable, Code: 4}
 		}
-		if err := r.port.SendUnreachable(endpoint.Client, &e, &p.Tuple, &p.Segment); err != nil {
+		if err := r.port.SendUnreachable(endpoint.Client, endpoint.IPHeader{}, &e, &p.Tuple, &p.Segment); err != nil {
 			t.Errorf("SendUnreachable: %v", err)
 		}
 		return endpoint.Take, true
@@ -335,7 +335,7 @@ func TestTakenPacketCanBeSentOn(t *testing.T) {
 		}
 		ttl = p.TTL
 		sent++
-		if err := r.port.SendPacket(endpoint.Server, p.Raw); err != nil {
+		if err := r.port.SendPacket(endpoint.Server, p); err != nil {
 			t.Errorf("SendPacket: %v", err)
 		}
 		return endpoint.Take, true

@@ -23,6 +23,9 @@ type PortConfig struct {
 	Shard int            // which of the devices' files
 	// Local is set in local mode, where loopback addresses may occur.
 	Local bool
+	// Loopback is the way back into the host for connections of the host with
+	// itself; nil where these are not taken.
+	Loopback *Loopback
 }
 
 // Port is the kernel's edge of one shard. All methods but Wake belong to the
@@ -72,7 +75,11 @@ func OpenPort(c PortConfig) (*Port, error) {
 	} else {
 		fds = [2]int{-1, -1}
 	}
-	p := &Port{queue: q, out: newOutput(fds), decoder: decoder{local: c.Local}, event: event}
+	loopback := [2]int{-1, -1}
+	if c.Loopback != nil {
+		loopback = c.Loopback.fds[c.Shard]
+	}
+	p := &Port{queue: q, out: newOutput(fds, loopback), decoder: decoder{local: c.Local}, event: event}
 	p.deliver = p.judge
 	p.polls[0] = unix.PollFd{Fd: int32(q.fd), Events: unix.POLLIN}
 	p.polls[1] = unix.PollFd{Fd: int32(event), Events: unix.POLLIN}
@@ -181,19 +188,22 @@ func (p *Port) judge(m *message, slab *endpoint.Buffer) (accept bool) {
 	default:
 		pk.Hook = endpoint.Late
 	}
+	pk.Loopback = m.loopback && p.out.loopback[0] >= 0
 	pk.Segment.Buffer = slab
 	if pk.ICMP != nil {
 		pk.Segment.Buffer = nil
 	} else if pk.Flags&(endpoint.SYN|endpoint.ACK|endpoint.RST|endpoint.FIN) == endpoint.SYN {
-		if pk.Hook == endpoint.Early {
+		switch {
+		case pk.Hook == endpoint.Early:
 			// It is only here to be remembered; it comes again once the
 			// host's filter has let it pass.
 			p.originals.remember(p.now, pk)
-			return true
-		}
-		if m.original.IsValid() {
+			if !pk.Loopback {
+				return true
+			}
+		case m.original.IsValid():
 			pk.Original = m.original
-		} else {
+		default:
 			pk.Original = p.originals.recall(p.now, pk)
 		}
 		if pk.Original == pk.Destination() {
@@ -212,16 +222,17 @@ func (p *Port) Send(leg endpoint.Leg, t *endpoint.Tuple, h endpoint.IPHeader, s 
 
 // SendPacket sends a whole IP packet. The checksum of a TCP packet is left
 // to the kernel, which knows best whether it is ready; the TTL becomes one
-// more, for on its way back into the kernel it is counted down again.
-func (p *Port) SendPacket(leg endpoint.Leg, packet []byte) error {
-	return p.out.packet(leg, packet)
+// more, for on its way back into the kernel it is counted down again. What was
+// taken on its way over the loopback device goes there.
+func (p *Port) SendPacket(leg endpoint.Leg, taken *endpoint.Packet) error {
+	return p.out.packet(way{leg, taken.Loopback}, taken.Raw)
 }
 
 // SendUnreachable tells the sender of a segment that it could not be
 // delivered: an ICMP error e, from e.From to the segment's source, quoting
 // the segment's header as its sender sent it.
-func (p *Port) SendUnreachable(leg endpoint.Leg, e *endpoint.ICMPError, t *endpoint.Tuple, s *endpoint.Segment) error {
-	return p.out.unreachable(leg, e, t, s)
+func (p *Port) SendUnreachable(leg endpoint.Leg, h endpoint.IPHeader, e *endpoint.ICMPError, t *endpoint.Tuple, s *endpoint.Segment) error {
+	return p.out.unreachable(way{leg, h.Loopback}, e, t, s)
 }
 
 // Close unbinds the queue and gives the slabs back to the pool.
@@ -238,3 +249,10 @@ func (p *Port) Close() error {
 
 // maxPacket is the longest IP packet, in octets.
 const maxPacket = math.MaxUint16
+
+// SegmentPacket is the length in octets that the packet of one segment should
+// not exceed. A queue's message holds 65,531 octets of a packet. On the
+// loopback device a single segment may be longer than that, and the end of
+// each would have to be sent again; and of segments little shorter than that a
+// peer sends one at a time. Of those of a quarter, super-packets of three fit.
+const SegmentPacket = 16 << 10

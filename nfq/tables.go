@@ -29,6 +29,13 @@ const inputTable = "security"
 
 // tables makes all rules of one family.
 func (in *Intercept) tables(v6 bool, input string) []*table {
+	if in.Loopback {
+		return append([]*table{in.natTable()}, in.packetTables(v6, input)...)
+	}
+	return in.packetTables(v6, input)
+}
+
+func (in *Intercept) packetTables(v6 bool, input string) []*table {
 	ts := []*table{in.filterTable(v6), in.inputTable(v6, input), in.mangleTable(v6), in.rawTable(v6)}
 	if input != "mangle" {
 		return ts
@@ -92,26 +99,36 @@ func (in *Intercept) rawTable(v6 bool) *table {
 	// What we send to clients has the server's address; to conntrack it
 	// would be a second TCP connection on the same tuple.
 	pre.add(in.device(0), "CT", "--notrack")
-	pre.add(in.device(0), "RETURN")
-	pre.add(in.device(1), "RETURN")
+	if in.Loopback {
+		pre.add(in.toCaller(), "CT", "--notrack")
+	}
+	// What we send stands for packets that have passed this table with other
+	// addresses and by other devices; docker, for one, drops here what comes
+	// for a container's own address by a device that is not its bridge.
+	pre.add(in.device(0), "ACCEPT")
+	pre.add(in.device(1), "ACCEPT")
 	pre.add(match{in: "lo"}, "RETURN")
 	take := t.chain("TAKE", "")
 	tcp := match{proto: "tcp"}
 	stages := in.toServer(v6)
-	if in.Mode == Local {
-		t.lead(pre, tcp.and(toLocal()), stages, take.name)
-		out := t.chain("OUT", "OUTPUT")
-		out.add(match{out: "lo"}, "RETURN")
-		t.lead(out, tcp, stages, take.name)
-	} else {
-		t.lead(pre, tcp, stages, take.name)
-		if in.PortForwards && (len(in.Servers) > 0 || len(in.Ports) > 0) {
-			// What the client names is not what the hints name: those are
-			// the server's own address and port.
-			t.lead(pre, tcp.and(toLocal()), stages[:2], take.name)
-		}
+	t.lead(pre, tcp, stages, take.name)
+	if in.PortForwards && (len(in.Servers) > 0 || len(in.Ports) > 0) {
+		// What the client names is not what the hints name: those are
+		// the server's own address and port.
+		t.lead(pre, tcp.and(toLocal()), stages[:2], take.name)
 	}
 	queue := in.queueChain(t, sourcePort, v6)
+	if in.Mode == Local {
+		out := t.chain("OUT", "OUTPUT")
+		if in.Loopback {
+			// SYNs stay in the ordinary zone, for the host may translate them
+			// to another address. The reader lets them go on; those that are
+			// sent again it keeps from conntrack, as the zone does elsewhere.
+			t.lead(out, match{out: "lo", proto: "tcp"}, stages, queue...)
+		}
+		out.add(match{out: "lo"}, "RETURN")
+		t.lead(out, tcp, stages, take.name)
+	}
 	take.add(syn().and(notToLocal()), "CT", "--zone", fmt.Sprint(in.Zone))
 	if in.PortForwards {
 		// The reader remembers where it was sent to and lets it go on.
@@ -137,27 +154,23 @@ func (in *Intercept) mangleTable(v6 bool) *table {
 	fwd := t.chain("FWD", "FORWARD")
 	// A host that restores marks from conntrack may restore ours.
 	fwd.add(in.marked(), in.clearMark()...)
-	if in.Mode == Gateway {
-		fwd.add(in.device(0), "RETURN")
-		fwd.add(in.device(1), "RETURN")
-		for _, m := range icmpErrors(v6) {
-			fwd.add(m, in.setMark()...)
-		}
-		// A server that calls the client on the tuple on which we call it: a
-		// simultaneous open. To conntrack that is an answer.
-		t.lead(fwd, answeringSYN(), in.fromServer(v6), in.setMark()...)
-		t.lead(fwd, syn(), in.toServer(v6), in.setMark()...)
-		t.lead(fwd, notSYN(), in.fromServer(v6), in.setMark()...)
+	fwd.add(in.device(0), "RETURN")
+	fwd.add(in.device(1), "RETURN")
+	for _, m := range icmpErrors(v6) {
+		fwd.add(m, in.setMark()...)
 	}
+	// A server that calls the client on the tuple on which we call it: a
+	// simultaneous open. To conntrack that is an answer.
+	t.lead(fwd, answeringSYN(), in.fromServer(v6), in.setMark()...)
+	t.lead(fwd, syn(), in.toServer(v6), in.setMark()...)
+	t.lead(fwd, notSYN(), in.fromServer(v6), in.setMark()...)
 	post := t.chain("POST", "POSTROUTING")
 	post.add(in.marked("!"), "RETURN")
 	// What is not ours after all goes on from the queue, without our mark.
 	post.add(match{}, in.clearMark()...)
 	bySource := in.queueChain(t, sourcePort, v6)
 	byDestination := in.queueChain(t, destinationPort, v6)
-	if in.Mode == Gateway {
-		post.add(answeringSYN(), byDestination...)
-	}
+	post.add(answeringSYN(), byDestination...)
 	post.add(syn(), bySource...)
 	post.add(match{proto: "tcp"}, byDestination...)
 	post.add(match{}, in.queueTarget(0)...) // ICMP errors
@@ -185,7 +198,12 @@ func (in *Intercept) filterTable(v6 bool) *table {
 		out.add(m, in.setMark()...)
 	}
 	if in.Mode == Local {
-		out.add(match{out: "lo"}, "RETURN")
+		if in.Loopback {
+			// What the host translates is not what the hints have named.
+			out.add(syn().and(translated()).and(match{out: "lo"}), "RETURN")
+		} else {
+			out.add(match{out: "lo"}, "RETURN")
+		}
 		out.add(notSYN().and(unconfirmed("")), "RETURN")
 		t.lead(out, syn(), in.toServer(v6), in.setMark()...)
 		t.lead(out, notSYN(), in.fromServer(v6), in.setMark()...)
@@ -202,6 +220,9 @@ func (in *Intercept) pass(t *table) {
 		own := t.chain("IN", "INPUT")
 		own.add(in.device(0), "ACCEPT")
 		own.add(in.device(1), "ACCEPT")
+		if in.Loopback {
+			own.add(in.toCaller().and(untracked()), "ACCEPT")
+		}
 	}
 }
 
@@ -211,6 +232,14 @@ func (in *Intercept) inputTable(v6 bool, name string) *table {
 	c := t.chain("IN", "INPUT")
 	c.add(in.device(0), "RETURN")
 	c.add(in.device(1), "RETURN")
+	var bySource, byDestination []string
+	if in.Mode == Local {
+		bySource = in.queueChain(t, sourcePort, v6)
+		byDestination = in.queueChain(t, destinationPort, v6)
+	}
+	if in.Loopback {
+		in.takeRejections(t, c, v6, byDestination)
+	}
 	c.add(match{in: "lo"}, "RETURN")
 	for _, m := range icmpErrors(v6) {
 		// The address of a forwarded port is the host's own, so errors about
@@ -218,8 +247,6 @@ func (in *Intercept) inputTable(v6 bool, name string) *table {
 		c.add(m, in.queueTarget(0)...)
 	}
 	if in.Mode == Local {
-		bySource := in.queueChain(t, sourcePort, v6)
-		byDestination := in.queueChain(t, destinationPort, v6)
 		t.lead(c, syn(), in.toServer(v6), bySource...)
 		t.lead(c, notSYN(), in.fromServer(v6), byDestination...)
 	}

@@ -124,6 +124,6 @@ func (s *Shard) pass(p *endpoint.Packet) endpoint.Verdict {
 	if p.Original.IsValid() {
 		return endpoint.Accept
 	}
-	s.sent(s.dev.SendPacket(endpoint.Server, p.Raw))
+	s.sent(s.dev.SendPacket(endpoint.Server, p))
 	return endpoint.Take
 }

@@ -19,13 +19,15 @@ type Device interface {
 	// Send queues a segment towards the peer of a leg. The segment's pieces
 	// are not kept after the call.
 	Send(leg endpoint.Leg, t *endpoint.Tuple, h Header, s *endpoint.Segment) error
-	// SendPacket sends a whole IP packet, its checksums valid or, for a TCP
-	// packet taken by Receive, as they were when it was taken.
-	SendPacket(leg endpoint.Leg, packet []byte) error
+	// SendPacket sends the whole IP packet p.Raw, over the loopback device if
+	// that is where it was taken. Its checksums are valid or, for a TCP packet
+	// taken by Receive, as they were when it was taken.
+	SendPacket(leg endpoint.Leg, p *endpoint.Packet) error
 	// SendUnreachable tells the sender of a segment that it could not be
 	// delivered: an ICMP error e, from e.From to the segment's source,
-	// quoting the segment's header as its sender sent it (t, s).
-	SendUnreachable(leg endpoint.Leg, e *endpoint.ICMPError, t *endpoint.Tuple, s *endpoint.Segment) error
+	// quoting the segment's header as its sender sent it (t, s). Of h only the
+	// way is taken.
+	SendUnreachable(leg endpoint.Leg, h Header, e *endpoint.ICMPError, t *endpoint.Tuple, s *endpoint.Segment) error
 	// Wake makes a Receive of the present or the next call return. It may be
 	// called from any goroutine.
 	Wake()

@@ -95,7 +95,7 @@ func (s *Shard) handleForeign(now endpoint.Time, c *foreignPacket) {
 		if s.handleError(now, p) == endpoint.Accept {
 			// Errors are taken on their way to whoever sent the segment, be
 			// it client or server; the client leg's device judges nothing.
-			s.sent(s.dev.SendPacket(endpoint.Client, p.Raw))
+			s.sent(s.dev.SendPacket(endpoint.Client, p))
 		}
 		return
 	}
@@ -104,6 +104,6 @@ func (s *Shard) handleForeign(now endpoint.Time, c *foreignPacket) {
 		p.Hook = endpoint.Late
 	}
 	if s.HandlePacket(now, p) == endpoint.Accept {
-		s.sent(s.dev.SendPacket(endpoint.Server, p.Raw))
+		s.sent(s.dev.SendPacket(endpoint.Server, p))
 	}
 }

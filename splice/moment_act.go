@@ -236,7 +236,7 @@ func (s *Shard) cross(now endpoint.Time, f *flow, l endpoint.Leg) {
 func (s *Shard) reportUnreachable(leg *leg, l endpoint.Leg, flt *rules.Fault) {
 	e := unreachableBy(&leg.in, flt)
 	seg := endpoint.Segment{Seq: leg.ep.Info().RcvNxt, Flags: endpoint.ACK}
-	s.sent(s.dev.SendUnreachable(l, &e, &leg.in, &seg))
+	s.sent(s.dev.SendUnreachable(l, leg.header, &e, &leg.in, &seg))
 }
 
 // unreachableBy is the ICMP error that a fault makes about what in's sender

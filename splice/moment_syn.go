@@ -36,7 +36,7 @@ func (s *Shard) faultSYN(now endpoint.Time, p *endpoint.Packet, key endpoint.Tup
 			return rules.Reset, true
 		case rules.ICMP:
 			e := unreachableBy(&key, f)
-			s.sent(s.dev.SendUnreachable(endpoint.Client, &e, &key, &p.Segment))
+			s.sent(s.dev.SendUnreachable(endpoint.Client, Header{Loopback: towardsCaller(p)}, &e, &key, &p.Segment))
 		}
 		return rules.Drop, true
 	}

@@ -137,6 +137,7 @@ func (s *Shard) openNew(now endpoint.Time, p *endpoint.Packet, key endpoint.Tupl
 	s.spare = nil
 	s.ruled(f, d)
 	s.addFlow(f, key, p.Tuple.Reverse())
+	f.overLoopback(p)
 	f.lastSYN, f.after = now, after
 	f.phase, f.deadline = knocking, s.handshakeDeadline(f, now.Add(synPatience))
 	f.copyDSCP(endpoint.Server, p.DSCP)
@@ -290,6 +291,7 @@ func (s *Shard) openLike(now endpoint.Time, out *endpoint.Tuple, peer *endpoint.
 	default:
 		o.MSS = defaultMSS4
 	}
+	o.MSS = s.wholeMSS(out, o.MSS)
 	if peer.Has&endpoint.HasWindowScale == 0 {
 		o.WindowScale = -1
 	}

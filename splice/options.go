@@ -43,6 +43,10 @@ type Options struct {
 	// the MSS is mirrored, the peers' own MSS options and path MTU discovery
 	// say what fits.
 	MTU int
+	// MaxPacket is the length in octets that the packet of one segment should
+	// not exceed, or the device does not hand it over whole; 0 is no bound. No
+	// peer is told an MSS with which its packets would be longer.
+	MaxPacket int
 	// Secret keys initial sequence numbers and SYN cookies. It is random and
 	// the same in all shards.
 	Secret [32]byte

@@ -135,7 +135,7 @@ func (g *orphanGroup) timeout(now endpoint.Time, s *Shard) {
 // still in SYN-SENT takes no other.
 func (s *Shard) resetOrphan(leg *OrphanLeg, l endpoint.Leg, seq endpoint.Seq) {
 	s.reply = endpoint.Segment{Seq: seq, Ack: leg.Numbers.RcvNxt, Flags: endpoint.RST | endpoint.ACK}
-	s.emit(l, &leg.Out, Header{}, &s.reply)
+	s.emit(l, &leg.Out, orphanHeader(&leg.Out), &s.reply)
 }
 
 // handleOrphan judges a packet of no flow, and tells whether it is an
@@ -165,7 +165,7 @@ func (s *Shard) handleOrphan(now endpoint.Time, p *endpoint.Packet) (v endpoint.
 		return endpoint.Take, true
 	}
 	s.reply = resetOf(&p.Segment)
-	s.emit(ref.leg, &leg.Out, Header{}, &s.reply)
+	s.emit(ref.leg, &leg.Out, orphanHeader(&leg.Out), &s.reply)
 	return endpoint.Take, true
 }
 

@@ -23,7 +23,9 @@ func (s *Shard) HandlePacket(now endpoint.Time, p *endpoint.Packet) endpoint.Ver
 		}
 		if p.Hook == endpoint.Early {
 			// New connections are judged after the host's filter.
-			return endpoint.Accept
+			if !s.repeatedSYN(p) {
+				return endpoint.Accept
+			}
 		}
 		return s.handleSYN(now, p, clientTuple(p))
 	}

@@ -30,18 +30,19 @@ import (
 // only where one is given. Within one leg the order counts, between the legs
 // it does not.
 type playbook struct {
-	t       *testing.T
-	shard   *Shard
-	dev     *fakeDevice
-	watch   *watcher
-	line    string
-	lineNo  int
-	legs    [2]peer
-	clientA netip.AddrPort
-	serverA netip.AddrPort
-	target  netip.AddrPort // of the server after DNAT; serverA if there is none
-	burst   int            // packets handled since the last Transmit
-	batch   bool
+	t        *testing.T
+	shard    *Shard
+	dev      *fakeDevice
+	watch    *watcher
+	line     string
+	lineNo   int
+	legs     [2]peer
+	clientA  netip.AddrPort
+	serverA  netip.AddrPort
+	target   netip.AddrPort // of the server after DNAT; serverA if there is none
+	loopback bool           // packets are taken on their way over the loopback device
+	burst    int            // packets handled since the last Transmit
+	batch    bool
 }
 
 // peer is the scripted host at the end of one leg.
@@ -212,7 +213,7 @@ func (p *playbook) send(leg endpoint.Leg, dir string, f []string) {
 		o.TSEcr = p.dev.tsval[leg]
 	}
 	s.Payload = pattern(leg, s.Seq.To(me.isn)*-1-1, n)
-	pkt := &endpoint.Packet{DSCP: me.dscp, Segment: s, Tuple: p.tuple(leg), Hook: endpoint.Late, Raw: []byte(strings.Join(f, " "))}
+	pkt := &endpoint.Packet{DSCP: me.dscp, Segment: s, Tuple: p.tuple(leg), Hook: endpoint.Late, Loopback: p.loopback, Raw: []byte(strings.Join(f, " "))}
 	if isSYN(&s) && p.target != p.serverA {
 		pkt.Original = p.serverA
 		pkt.Tuple = endpoint.NewTuple(p.clientA, p.target)
@@ -441,6 +442,7 @@ type fakeDevice struct {
 	out      [2][]sentSegment
 	tsval    [2]uint32
 	packets  [2][][]byte
+	ways     [2][]bool // of what was sent, whether over the loopback device
 	icmp     []sentICMP
 	verdicts []endpoint.Verdict
 }
@@ -458,13 +460,14 @@ func (d *fakeDevice) Send(l endpoint.Leg, t *endpoint.Tuple, h Header, s *endpoi
 		d.tsval[l] = s.Options.TSVal
 	}
 	d.out[l] = append(d.out[l], x)
+	d.ways[l] = append(d.ways[l], h.Loopback)
 	return nil
 }
-func (d *fakeDevice) SendPacket(l endpoint.Leg, b []byte) error {
-	d.packets[l] = append(d.packets[l], append([]byte(nil), b...))
+func (d *fakeDevice) SendPacket(l endpoint.Leg, p *endpoint.Packet) error {
+	d.packets[l] = append(d.packets[l], append([]byte(nil), p.Raw...))
 	return nil
 }
-func (d *fakeDevice) SendUnreachable(l endpoint.Leg, e *endpoint.ICMPError, t *endpoint.Tuple, s *endpoint.Segment) error {
+func (d *fakeDevice) SendUnreachable(l endpoint.Leg, _ Header, e *endpoint.ICMPError, t *endpoint.Tuple, s *endpoint.Segment) error {
 	d.icmp = append(d.icmp, sentICMP{l, *e, *t, s.Seq})
 	return nil
 }

@@ -37,7 +37,7 @@ func (s *Shard) sendReset(now endpoint.Time, f *flow, l endpoint.Leg, seg *endpo
 func (s *Shard) unreachable(now endpoint.Time, f *flow, e *endpoint.ICMPError) {
 	f.closed("server", ByUnreachable)
 	if f.syn != nil {
-		s.sent(s.dev.SendUnreachable(endpoint.Client, e, &f.legs[endpoint.Client].in, f.syn))
+		s.sent(s.dev.SendUnreachable(endpoint.Client, f.legs[endpoint.Client].header, e, &f.legs[endpoint.Client].in, f.syn))
 	}
 	s.abort(now, f, endpoint.Client)
 	s.abort(now, f, endpoint.Server)
@@ -49,7 +49,7 @@ func (s *Shard) unreachable(now endpoint.Time, f *flow, e *endpoint.ICMPError) {
 func (s *Shard) resetSYN(now endpoint.Time, p *endpoint.Packet, key endpoint.Tuple) {
 	s.reply = resetOf(&p.Segment)
 	out := key.Reverse()
-	s.emit(endpoint.Client, &out, Header{}, &s.reply)
+	s.emit(endpoint.Client, &out, Header{Loopback: towardsCaller(p)}, &s.reply)
 }
 
 // number gives a connection that is told of before it begins its number.

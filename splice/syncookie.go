@@ -172,7 +172,7 @@ func (s *Shard) sendCookie(now endpoint.Time, p *endpoint.Packet, key endpoint.T
 	s.cookies.remember(now, &key)
 	s.syns.cookieSent(now, s.budget, &key)
 	s.counters.CookiesSent++
-	s.emit(endpoint.Client, &out, Header{DSCP: p.DSCP}, &s.reply)
+	s.emit(endpoint.Client, &out, Header{DSCP: p.DSCP, Loopback: towardsCaller(p)}, &s.reply)
 }
 
 // cookieTSVal is the latest timestamp that has bits at its end and is not
@@ -221,6 +221,7 @@ func (s *Shard) openFromCookie(now endpoint.Time, p *endpoint.Packet) bool {
 	s.repeats.cameBack()
 	s.ruled(f, s.ruleOfCookie(now, p, irs))
 	s.addFlow(f, p.Tuple, p.Tuple.Reverse())
+	f.overLoopback(p)
 	s.answerCookie(now, f, iss, cookieSYN(p, mss))
 	s.arrive(now, f, endpoint.Client, &p.Segment)
 	s.markDirty(f)

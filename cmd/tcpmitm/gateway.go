@@ -34,6 +34,7 @@ type gateway struct {
 	squatter bool
 	firewall *nfq.Firewall
 	tuns     *nfq.TUNs
+	loopback *nfq.Loopback // nil where the host's connections with itself are left alone
 	ports    []*nfq.Port
 	pools    []*endpoint.Pool
 	shards   []*splice.Shard
@@ -169,10 +170,16 @@ func (g *gateway) open() (err error) {
 		return err
 	}
 	g.later(g.tuns.Close)
+	if in.TakesLoopback() {
+		if g.loopback, err = nfq.OpenLoopback(n, in.Mark); err != nil {
+			return err
+		}
+		g.later(g.loopback.Close)
+	}
 	for i := range n {
 		pool := endpoint.NewPool(heldOctets(&g.conf.Limits) / int64(n))
 		port, err := nfq.OpenPort(nfq.PortConfig{
-			Queue: g.firewall.QueueNumber(i), Pool: pool, TUNs: g.tuns, Shard: i, Local: local,
+			Queue: g.firewall.QueueNumber(i), Pool: pool, TUNs: g.tuns, Shard: i, Local: local, Loopback: g.loopback,
 		})
 		if err != nil {
 			return err
@@ -216,6 +223,7 @@ func (g *gateway) launch(tracer *trace.Tracer) (*control.Source, error) {
 		Observer:  tracer,
 		EndsOnly:  !tracer.Draws(),
 		Local:     g.conf.Intercept.Mode == config.Local,
+		MaxPacket: nfq.SegmentPacket,
 		ShardOf:   g.firewall.ShardOf,
 	}
 	if _, err := rand.Read(opt.Secret[:]); err != nil {
@@ -292,7 +300,7 @@ func (g *gateway) announce() {
 	g.log.Info("intercepting",
 		"mode", modeName(in.Mode), "ports", listed(in.Ports, "all"), "servers", listed(in.Servers, "any"),
 		"clients", listed(in.Clients, "any"), "client_side", listed(in.ClientSide, "told by ports and networks"),
-		"queues", len(g.ports), "first_queue", in.QueueBase, "devices", g.tuns.Names[0]+","+g.tuns.Names[1],
+		"loopback", g.loopback != nil, "queues", len(g.ports), "first_queue", in.QueueBase, "devices", g.tuns.Names[0]+","+g.tuns.Names[1],
 		"rules", g.conf.Rules.Len(), "control", g.conf.Control.Socket)
 	if !g.firewall.Hinted() {
 		g.log.Info("nothing in [intercept] says which side the servers are on, so what they send is queued twice; ports, servers, clients or client_side would spare that")

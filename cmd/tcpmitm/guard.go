@@ -41,6 +41,7 @@ type guardOrders struct {
 	Wait      time.Duration // until the rules are removed
 	Forever   bool          // they never are
 	Ledger    string
+	Loopback  []string      // settings of the loopback device to switch off in the end
 	Log       config.Log
 }
 
@@ -85,7 +86,7 @@ func (o *guardOrders) takeOver(n locks, log *slog.Logger) error {
 		if o.Forever {
 			return err
 		}
-		return errors.Join(err, nfq.Clean())
+		return errors.Join(err, nfq.Clean(), nfq.SwitchOff(o.Loopback))
 	}
 	defer s.stop()
 	orphans := adopt(s.shards, s.firewall.ShardOf, readOrphans(o.Ledger))
@@ -103,7 +104,7 @@ func (o *guardOrders) takeOver(n locks, log *slog.Logger) error {
 		return nil
 	}
 	log.Warn("nobody has started tcpmitm again: the guard removes the rules", "after", o.Wait)
-	return s.firewall.Remove()
+	return errors.Join(s.firewall.Remove(), nfq.SwitchOff(o.Loopback))
 }
 
 // standIn is what a guard has of a gateway: it splices nothing, lets new
@@ -111,6 +112,7 @@ func (o *guardOrders) takeOver(n locks, log *slog.Logger) error {
 type standIn struct {
 	firewall *nfq.Firewall
 	tuns     *nfq.TUNs
+	loopback *nfq.Loopback
 	ports    []*nfq.Port
 	shards   []*splice.Shard
 	cancel   context.CancelFunc
@@ -132,6 +134,11 @@ func (o *guardOrders) standIn() (s *standIn, err error) {
 	if s.tuns, err = nfq.InheritTUNs(in.TUNPrefix, in.Queues); err != nil {
 		return s, err
 	}
+	if in.Loopback {
+		if s.loopback, err = nfq.OpenLoopback(in.Queues, in.Mark); err != nil {
+			return s, err
+		}
+	}
 	action := rules.Pass
 	if !in.Bypass {
 		action = rules.Reset
@@ -142,7 +149,7 @@ func (o *guardOrders) standIn() (s *standIn, err error) {
 	for i := range in.Queues {
 		pool := endpoint.NewPool(guardMemory / int64(in.Queues))
 		port, err := openPort(nfq.PortConfig{
-			Queue: s.firewall.QueueNumber(i), Pool: pool, TUNs: s.tuns, Shard: i, Local: in.Mode == nfq.Local,
+			Queue: s.firewall.QueueNumber(i), Pool: pool, TUNs: s.tuns, Shard: i, Local: in.Mode == nfq.Local, Loopback: s.loopback,
 		})
 		if err != nil {
 			return s, err
@@ -205,6 +212,7 @@ func (s *standIn) stop() {
 	if s.tuns != nil {
 		_ = s.tuns.Close()
 	}
+	_ = s.loopback.Close()
 }
 
 // readOrphans returns the connections that a dead run has left. A ledger that
@@ -245,6 +253,9 @@ func adopt(shards []*splice.Shard, shardOf func(clientPort uint16) int, list []s
 // watch starts the guard, before there is anything to guard.
 func (g *gateway) watch() error {
 	o := guardOrders{Run: os.Getpid(), Intercept: interceptOf(&g.conf.Intercept), Ledger: g.ledgerPath(), Log: g.logged}
+	if g.loopback != nil {
+		o.Loopback = g.loopback.SwitchedOn
+	}
 	o.Wait, o.Forever = g.conf.Intercept.GuardWait()
 	text, err := json.Marshal(o)
 	if err != nil {

@@ -56,8 +56,8 @@ func (d *device) Send(leg endpoint.Leg, _ *endpoint.Tuple, _ splice.Header, s *e
 	}
 	return nil
 }
-func (d *device) SendPacket(endpoint.Leg, []byte) error { d.passed.Add(1); return nil }
-func (d *device) SendUnreachable(endpoint.Leg, *endpoint.ICMPError, *endpoint.Tuple, *endpoint.Segment) error {
+func (d *device) SendPacket(endpoint.Leg, *endpoint.Packet) error { d.passed.Add(1); return nil }
+func (d *device) SendUnreachable(endpoint.Leg, splice.Header, *endpoint.ICMPError, *endpoint.Tuple, *endpoint.Segment) error {
 	return nil
 }
 

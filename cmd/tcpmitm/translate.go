@@ -23,6 +23,7 @@ func interceptOf(c *config.Intercept) nfq.Intercept {
 		Clients:      c.Clients,
 		ClientSide:   c.ClientSide,
 		PortForwards: c.PortForwards,
+		Loopback:     c.TakesLoopback(),
 		Queues:       shardsOf(c),
 		QueueBase:    uint16(c.QueueBase),
 		Bypass:       c.WhenDown == config.Bypass,

@@ -22,7 +22,7 @@ func TestInterceptOf(t *testing.T) {
 	})
 	want := nfq.Intercept{
 		Mode: nfq.Local, Ports: []nfq.PortRange{{First: 80, Last: 81}}, Servers: servers, Clients: clients, ClientSide: []string{"lan0"},
-		Queues: 3, Bypass: false, PortForwards: true, QueueBase: 7, TUNPrefix: "x", Mark: 8, Zone: 9,
+		Queues: 3, Bypass: false, PortForwards: true, Loopback: true, QueueBase: 7, TUNPrefix: "x", Mark: 8, Zone: 9,
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)

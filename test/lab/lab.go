@@ -274,7 +274,7 @@ func CloseOnSignal() {
 // Sweep removes labs whose process is gone: a run that was killed, or that
 // ran into go test's own time limit, cannot clean up behind itself.
 func Sweep() {
-	for _, path := range match(filepath.Join(netnsFolder, prefix+"[0-9]*-*-[cgsr]")) {
+	for _, path := range match(filepath.Join(netnsFolder, prefix+"[0-9]*-*-*")) {
 		if name := filepath.Base(path); orphaned(strings.TrimPrefix(name, prefix)) {
 			removeNamespace(name)
 		}

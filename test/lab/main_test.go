@@ -12,7 +12,7 @@ import (
 // packages.
 var tools = []string{
 	"ip", "iptables", "ip6tables", "iptables-legacy", "ip6tables-legacy", "nft", "ethtool", "tcpdump", "tshark", "nginx", "curl", "iperf3", "nc",
-	"nmap", "setpriv", "unshare", "sha256sum", "bash",
+	"nmap", "setpriv", "unshare", "sha256sum", "bash", "psql", "redis-server", "redis-cli",
 }
 
 func TestMain(m *testing.M) {

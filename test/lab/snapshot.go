@@ -22,6 +22,7 @@ var (
 		"net/ipv4/ip_forward", "net/ipv4/conf/all/rp_filter", "net/ipv4/conf/default/rp_filter",
 		"net/ipv4/conf/lan0/rp_filter", "net/ipv4/conf/wan0/rp_filter",
 		"net/ipv4/conf/all/accept_local", "net/ipv4/conf/default/accept_local",
+		"net/ipv4/conf/lo/accept_local", "net/ipv4/conf/lo/route_localnet",
 		"net/ipv6/conf/all/forwarding", "net/netfilter/nf_conntrack_tcp_be_liberal",
 	}
 )

@@ -83,8 +83,8 @@ func (g *engine) Send(l endpoint.Leg, t *endpoint.Tuple, h splice.Header, s *end
 
 // SendPacket implements splice.Device. The kernel routes it by its
 // destination, or an ICMP error by the source that it quotes.
-func (g *engine) SendPacket(_ endpoint.Leg, raw []byte) error {
-	p := fromRaw(raw)
+func (g *engine) SendPacket(_ endpoint.Leg, taken *endpoint.Packet) error {
+	p := fromRaw(taken.Raw)
 	to := p.tuple.Dst
 	if p.icmp != nil {
 		to = p.tuple.Src
@@ -108,7 +108,7 @@ var (
 )
 
 // SendUnreachable implements splice.Device.
-func (g *engine) SendUnreachable(l endpoint.Leg, e *endpoint.ICMPError, t *endpoint.Tuple, s *endpoint.Segment) error {
+func (g *engine) SendUnreachable(l endpoint.Leg, _ splice.Header, e *endpoint.ICMPError, t *endpoint.Tuple, s *endpoint.Segment) error {
 	c := *e
 	p := packet{tuple: *t, icmp: &c, seq: s.Seq}
 	g.w.note("gateway reports", &p)
