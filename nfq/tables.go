@@ -164,6 +164,9 @@ func (in *Intercept) mangleTable(v6 bool) *table {
 	t.lead(fwd, answeringSYN(), in.fromServer(v6), in.setMark()...)
 	t.lead(fwd, syn(), in.toServer(v6), in.setMark()...)
 	t.lead(fwd, notSYN(), in.fromServer(v6), in.setMark()...)
+	if in.Loopback {
+		in.noteSYN(t)
+	}
 	post := t.chain("POST", "POSTROUTING")
 	post.add(in.marked("!"), "RETURN")
 	// What is not ours after all goes on from the queue, without our mark.

@@ -76,7 +76,8 @@ func (s *Shard) decide(now endpoint.Time, p *endpoint.Packet, key endpoint.Tuple
 		s.drop(endpoint.ReasonNotSplittable)
 		return decision{action: rules.Pass}
 	}
-	if s.draining {
+	if s.draining || p.Tuple == p.Tuple.Reverse() {
+		// A socket that calls itself has one end, which is on no side.
 		return decision{action: rules.Pass}
 	}
 	k := decisionKey{key, p.Seq}

@@ -79,3 +79,16 @@ func TestTranslatedToLoopback(t *testing.T) {
 		t.Errorf("over the loopback device went %v, want only what went to the server", got)
 	}
 }
+
+// A socket that calls itself has but one end, and is left alone.
+func TestSelfConnectPasses(t *testing.T) {
+	p := onLoopback(t, Options{Local: true})
+	p.clientA = p.serverA
+	p.play(`
+		client > S 0:0(0) win 65535 <mss 1400>
+		quiet
+	`)
+	if len(p.dev.packets[endpoint.Server]) != 1 || len(p.shard.flows) != 0 {
+		t.Errorf("%d packets were passed on, and there are %d flows", len(p.dev.packets[endpoint.Server]), len(p.shard.flows))
+	}
+}

@@ -190,8 +190,12 @@ func wantDatabasesWork(t *testing.T, l *Lab, p *Proxy, f Family) {
 	if out, took, err := l.redis(f, "get", "value"); err != nil || len(out) != size+1 || took > 2*soon {
 		t.Errorf("redis-cli get: %d octets of %d, %v, in %v", len(out), size+1, err, took)
 	}
-	if n := p.Counters().Opened - before; !Plain && n != 5 {
+	after := p.Counters()
+	if n := after.Opened - before; !Plain && n != 5 {
 		t.Errorf("tcpmitm had %d connections, want 5", n)
+	}
+	if after.Edge.Cut != 0 {
+		t.Errorf("%d packets did not come whole: the ends were told too great an MSS", after.Edge.Cut)
 	}
 }
 

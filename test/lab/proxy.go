@@ -276,16 +276,19 @@ func (p *Proxy) Stream(ctx context.Context, path string, to io.Writer) error {
 
 // Counters are the parts of the control interface's counters that tests use.
 type Counters struct {
-	Goroutines   int               `json:"goroutines"`
-	Connections  int               `json:"connections"`
-	Lingering    int               `json:"lingering"`
-	Timers       int               `json:"timers"`
-	Held         int               `json:"held"`
-	BufferOctets int64             `json:"buffer_octets"`
-	Opened       uint64            `json:"opened"`
-	Closed       uint64            `json:"closed"`
-	SendErrors   uint64            `json:"send_errors"`
-	Drops        map[string]uint64 `json:"drops"`
+	Goroutines   int    `json:"goroutines"`
+	Connections  int    `json:"connections"`
+	Lingering    int    `json:"lingering"`
+	Timers       int    `json:"timers"`
+	Held         int    `json:"held"`
+	BufferOctets int64  `json:"buffer_octets"`
+	Opened       uint64 `json:"opened"`
+	Edge         struct {
+		Cut uint64 `json:"cut"`
+	} `json:"edge"`
+	Closed     uint64            `json:"closed"`
+	SendErrors uint64            `json:"send_errors"`
+	Drops      map[string]uint64 `json:"drops"`
 }
 
 // Counters asks tcpmitm what it holds and has counted; all is zero without it.
