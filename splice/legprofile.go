@@ -65,6 +65,7 @@ func set[T any](o rules.Optional[T], use func(T)) {
 func (s *Shard) shape(now endpoint.Time, f *flow, l endpoint.Leg, o *endpoint.Open) {
 	p, out := &f.profile.legs[l], &f.legs[l].out
 	o.Holder = s.holderOf(f, l)
+	o.MTU = s.opt.MaxPacket // the peer's own MSS may be that of the loopback device
 	if p.MSS.Set {
 		o.MSS = min(o.MSS, p.MSS.Value)
 		if p.MSS.Value > 0 {

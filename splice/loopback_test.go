@@ -92,3 +92,22 @@ func TestSelfConnectPasses(t *testing.T) {
 		t.Errorf("%d packets were passed on, and there are %d flows", len(p.dev.packets[endpoint.Server]), len(p.shard.flows))
 	}
 }
+
+// Nor do we send longer segments than that, whatever the peer would take: on
+// the loopback device with IPv6 that is more than a packet of ours may have.
+func TestLoopbackSegments(t *testing.T) {
+	p := onLoopback(t, Options{Local: true, MaxPacket: 1000})
+	p.play(`
+		client > S 0:0(0) win 65535 <mss 65495>
+		server < S 0:0(0) <mss 960>
+		server > S. 0:0(0) ack 1 win 65535 <mss 65495>
+		server < . 1:1(0) ack 1
+		client < S. 0:0(0) ack 1 <mss 960>
+		client > . 1:1(0) ack 1 win 65535
+		client > P. 1:1921(1920) ack 1 win 65535
+		server < P. 1:1921(1920) ack 1
+	`)
+	if mss := p.dev.mss; mss != 960 {
+		t.Errorf("a super-segment is cut into pieces of %d octets, want 960", mss)
+	}
+}

@@ -442,6 +442,7 @@ type fakeDevice struct {
 	out      [2][]sentSegment
 	tsval    [2]uint32
 	packets  [2][][]byte
+	mss      int       // of the super-segments that were sent, at most
 	ways     [2][]bool // of what was sent, whether over the loopback device
 	icmp     []sentICMP
 	verdicts []endpoint.Verdict
@@ -461,6 +462,7 @@ func (d *fakeDevice) Send(l endpoint.Leg, t *endpoint.Tuple, h Header, s *endpoi
 	}
 	d.out[l] = append(d.out[l], x)
 	d.ways[l] = append(d.ways[l], h.Loopback)
+	d.mss = max(d.mss, s.MSS)
 	return nil
 }
 func (d *fakeDevice) SendPacket(l endpoint.Leg, p *endpoint.Packet) error {
