@@ -41,7 +41,7 @@ type guardOrders struct {
 	Wait      time.Duration // until the rules are removed
 	Forever   bool          // they never are
 	Ledger    string
-	Loopback  []string      // settings of the loopback device to switch off in the end
+	Loopback  []string // settings of the loopback device to switch off in the end
 	Log       config.Log
 }
 
