@@ -157,10 +157,12 @@ func TestCrashResetsBothPeers(t *testing.T) {
 			p := l.StartProxy(c.config + "\n")
 			serve(t, l.Server, IPv4.At(7000), echo)
 			serve(t, l.Server, IPv6.At(7000), echo)
-			ends := crashLoad(t, l, 10, 3)
-			ended := drainAll(ends)
+			// Before the load: what passes before its filter is in place could
+			// be too much for tcpdump.
 			toClient := l.Client.Capture(clientDevice, "tcp[tcpflags] & tcp-rst != 0 or ip6[53] & 4 != 0")
 			toServer := l.Server.Capture(serverDevice, "tcp[tcpflags] & tcp-rst != 0 or ip6[53] & 4 != 0")
+			ends := crashLoad(t, l, 10, 3)
+			ended := drainAll(ends)
 			time.Sleep(300 * time.Millisecond)
 			killed := time.Now()
 			p.Kill()
