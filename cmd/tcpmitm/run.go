@@ -32,7 +32,8 @@ func newRun() *cobra.Command {
 		Use:   "run --config FILE",
 		Short: "Intercepts connections until it is told to stop (SIGTERM or Ctrl-C)",
 		Long: "Intercepts connections until it is told to stop (SIGTERM or Ctrl-C). At SIGHUP the rules\n" +
-			"are read from the file again; see tcpmitm rule.",
+			"are read from the file again; see tcpmitm rule. A service manager is told of start,\n" +
+			"reload and stop, and its watchdog that all is well (sd_notify).",
 		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return run(&f, c.OutOrStdout(), c.ErrOrStderr()) },
 	}
