@@ -34,8 +34,10 @@ type contender struct {
 	addressed bool
 	// sockets is set if each connection takes two descriptors of the process.
 	sockets bool
-	start   func(*site) (*process, error) // nil: nothing has to run
-	stop    func(*site)                   // after the process has ended; may be nil
+	// asked is set if it takes part only when -only names it.
+	asked bool
+	start func(*site) (*process, error) // nil: nothing has to run
+	stop  func(*site)                   // after the process has ended; may be nil
 }
 
 // site is where a contender runs.
@@ -55,6 +57,7 @@ var contenders = []*contender{
 	{key: "null", name: "null datapath", start: startNull},
 	{key: "tcpmitm", name: "tcpmitm", start: startTCPMITM},
 	{key: "touch", name: "tcpmitm, every octet searched", start: startTouching},
+	{key: "other", name: "tcpmitm, another build", start: startOther, asked: true},
 	{key: "haproxy", name: "HAProxy, TPROXY and splice", sockets: true, start: startHAProxy, stop: stopHAProxy},
 	{key: "toxiproxy", name: "Toxiproxy", addressed: true, sockets: true, start: startToxiproxy},
 	{key: "netstack", name: "gVisor netstack proxy", start: startNetstack, stop: stopNetstack},
@@ -153,23 +156,35 @@ stream = [
 ]
 `
 
-func startTCPMITM(s *site) (*process, error) { return s.startProxy("") }
+func startTCPMITM(s *site) (*process, error) { return s.startProxy(s.tools.tcpmitm, "") }
 
 func startTouching(s *site) (*process, error) {
-	return s.startProxy(fmt.Sprintf(touchingRule, neverThere))
+	return s.startProxy(s.tools.tcpmitm, fmt.Sprintf(touchingRule, neverThere))
 }
 
-func (s *site) startProxy(rules string) (*process, error) {
+// otherVariable names another build of tcpmitm, so that a change is compared
+// with what was before it in one run.
+const otherVariable = "TCPMITM_OTHER"
+
+func startOther(s *site) (*process, error) {
+	path := os.Getenv(otherVariable)
+	if path == "" {
+		return nil, fmt.Errorf("%s must name the program that is to be compared", otherVariable)
+	}
+	return s.startProxy(path, "")
+}
+
+func (s *site) startProxy(program, rules string) (*process, error) {
 	socket := filepath.Join(s.lab.folder, s.key+".sock")
 	config, err := s.file("config.toml", fmt.Sprintf(plainConfig, socket)+rules)
 	if err != nil {
 		return nil, err
 	}
-	p, err := s.lab.start(s.gateway, s.tools.tcpmitm, "run", "--config", config)
+	p, err := s.lab.start(s.gateway, program, "run", "--config", config)
 	if err != nil {
 		return nil, err
 	}
-	return p, p.until("ready", func() bool { return s.gateway.run(s.tools.tcpmitm, "ss", "--socket", socket) == nil })
+	return p, p.until("ready", func() bool { return s.gateway.run(program, "ss", "--socket", socket) == nil })
 }
 
 const haproxyConfig = `

@@ -115,10 +115,15 @@ func run(ctx context.Context, p *plan) error {
 }
 
 func choose(only string) ([]*contender, error) {
-	if only == "" {
-		return contenders, nil
-	}
 	var chosen []*contender
+	if only == "" {
+		for _, c := range contenders {
+			if !c.asked {
+				chosen = append(chosen, c)
+			}
+		}
+		return chosen, nil
+	}
 	for _, key := range strings.Split(only, ",") {
 		found := false
 		for _, c := range contenders {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -23,7 +24,7 @@ var tables = []struct {
 }
 
 // comparisons are what tcpmitm is divided by.
-var comparisons = []string{"plain", "null", "haproxy", "toxiproxy", "netstack"}
+var comparisons = []string{"plain", "null", "haproxy", "toxiproxy", "netstack", "other"}
 
 // text is the report, in Markdown.
 func (r *results) text() string {
@@ -139,13 +140,14 @@ func (r *results) writeIdle(b *strings.Builder) {
 
 func (r *results) writeRatios(b *strings.Builder) {
 	rows := [][]string{{"tcpmitm, of"}}
-	for _, to := range comparisons {
+	against := slices.DeleteFunc(slices.Clone(comparisons), func(key string) bool { return key == "other" && len(r.Samples[key]) == 0 })
+	for _, to := range against {
 		rows[0] = append(rows[0], nameOf(to))
 	}
 	for _, c := range []column{{"one", "one stream", ""}, {"back", "other direction", ""}, {"four", "four streams", ""}, {"new", "new connections", ""},
 		{"keep", "requests", ""}, {"p99", "p99 (less is better)", ""}, {"ping", "round trip (less is better)", ""}, {"cpu-gb", "CPU per GB (less is better)", ""}} {
 		row, some := []string{c.head}, false
-		for _, to := range comparisons {
+		for _, to := range against {
 			text := "-"
 			if v, ok := r.ratio(c.metric, "tcpmitm", to); ok {
 				text, some = fmt.Sprintf("%.2f", v), true
