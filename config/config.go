@@ -61,7 +61,7 @@ type Intercept struct {
 	Clients    []netip.Prefix    `toml:"clients"`
 	ClientSide []string          `toml:"client_side"` // interfaces
 	Loopback   Loopback          `toml:"loopback"`
-	Queues     int               `toml:"queues"` // 0: one a core
+	Queues     int               `toml:"queues"` // 0: one for every two cores
 	WhenDown   WhenDown          `toml:"when_down"`
 
 	// PortForwards takes connections to the host's own addresses too, since

@@ -52,6 +52,8 @@ func (d *device) Send(endpoint.Leg, *endpoint.Tuple, splice.Header, *endpoint.Se
 	return nil
 }
 func (d *device) SendPacket(endpoint.Leg, *endpoint.Packet) error { return nil }
+func (*device) Flush()                                            {}
+
 func (d *device) SendUnreachable(endpoint.Leg, splice.Header, *endpoint.ICMPError, *endpoint.Tuple, *endpoint.Segment) error {
 	return nil
 }

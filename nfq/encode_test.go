@@ -31,7 +31,7 @@ func newPipedOutput(t testing.TB) (o *output, read [2]int) {
 		}
 		fds[leg], read[leg] = pair[0], pair[1]
 	}
-	return newOutput(fds, [2]int{-1, -1}), read
+	return newOutput(fds, [2]int{-1, -1}, nil), read
 }
 
 // sent is a packet as the TUN driver would take it.
@@ -244,7 +244,7 @@ func TestSendDoesNotAllocate(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer null.Close()
-	o := newOutput([2]int{int(null.Fd()), int(null.Fd())}, [2]int{-1, -1})
+	o := newOutput([2]int{int(null.Fd()), int(null.Fd())}, [2]int{-1, -1}, nil)
 	s := &endpoint.Segment{Pieces: [][]byte{make([]byte, 3000), make([]byte, 3000)}, MSS: 1460}
 	e := &endpoint.ICMPError{From: netip.MustParseAddr("10.0.0.254")}
 	tu := tuple("10.0.0.1:1", "10.0.0.2:2")
@@ -279,7 +279,7 @@ func BenchmarkSend(b *testing.B) {
 		b.Fatal(err)
 	}
 	defer null.Close()
-	o := newOutput([2]int{int(null.Fd()), int(null.Fd())}, [2]int{-1, -1})
+	o := newOutput([2]int{int(null.Fd()), int(null.Fd())}, [2]int{-1, -1}, nil)
 	s := &endpoint.Segment{Pieces: [][]byte{make([]byte, 30000), make([]byte, 30000)}, MSS: 1460}
 	tu := tuple("10.0.0.1:1", "10.0.0.2:2")
 	for b.Loop() {

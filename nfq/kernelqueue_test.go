@@ -30,7 +30,7 @@ func TestKernelQueuesOfTheKernel(t *testing.T) {
 		if got := f.KernelQueues(); len(got) != 0 {
 			t.Errorf("before a queue is bound there are %+v", got)
 		}
-		q, err := openQueue(4711, endpoint.NewPool(64<<20))
+		q, err := openQueue(4711, endpoint.NewPool(64<<20), nil)
 		if err != nil {
 			t.Error(err)
 			return

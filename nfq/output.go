@@ -59,10 +59,16 @@ type output struct {
 	counters SendCounters
 
 	linked [1 + maxVectors]unix.Iovec // vectors, and the link header in front
+
+	batch   *batch // what waits to be written together
+	written func(n int, errno unix.Errno)
 }
 
-func newOutput(fds, loopback [2]int) *output {
-	o := &output{fds: fds, loopback: loopback}
+// newOutput makes an output whose small packets wait in a batch; a nil one
+// lets none wait.
+func newOutput(fds, loopback [2]int, b *batch) *output {
+	o := &output{fds: fds, loopback: loopback, batch: b}
+	o.written = o.count
 	o.vectors = o.linked[1:]
 	o.linked[0].Base = &o.link[0]
 	o.linked[0].SetLen(len(o.link))
@@ -70,33 +76,44 @@ func newOutput(fds, loopback [2]int) *output {
 }
 
 // write sends head and the vectors from 1 to n-1 as one packet of length
-// octets.
+// octets. A small one is copied and waits for the others of its turn.
 func (o *output) write(w way, head, n, length int) error {
-	fd, first := o.fds[w.leg], &o.vectors[0]
+	fd, vectors, size := o.fds[w.leg], o.vectors[:n], vnetHeaderLen+length
 	o.vectors[0].Base = &o.head[0]
 	o.vectors[0].SetLen(head)
 	if w.loopback {
-		fd, first = o.loopback[w.leg], &o.linked[0]
+		fd, vectors, size = o.loopback[w.leg], o.linked[:1+n], len(o.link)+length
 		o.addLink(head)
-		n++
-	}
-	_, _, errno := unix.RawSyscall(unix.SYS_WRITEV, uintptr(fd), uintptr(unsafe.Pointer(first)), uintptr(n))
-	if w.loopback {
-		n--
 	}
 	// The vectors must not keep the payload from the garbage collector.
-	clear(o.vectors[1:n])
-	switch errno {
-	case 0:
-		o.counters.Packets++
-		o.counters.Octets += uint64(length)
+	defer clear(o.vectors[1:n])
+	if slot := o.batch.room(size); slot != nil {
+		for i := range vectors {
+			v := &vectors[i]
+			slot = slot[copy(slot, unsafe.Slice(v.Base, v.Len)):]
+		}
+		o.batch.add(fd, size, o.written)
 		return nil
-	case unix.EBADF:
-		o.counters.Lost++
+	}
+	// What was sent before it must not come after it.
+	o.batch.flush()
+	_, _, errno := unix.RawSyscall(unix.SYS_WRITEV, uintptr(fd), uintptr(unsafe.Pointer(&vectors[0])), uintptr(len(vectors)))
+	o.count(size, errno)
+	if errno == unix.EBADF {
 		return fmt.Errorf("writing to the device of the %s leg: %w", w.leg, errno)
 	}
-	o.counters.Lost++
 	return nil
+}
+
+// count notes what became of a write of n octets, headers of the device
+// included.
+func (o *output) count(n int, errno unix.Errno) {
+	if errno != 0 {
+		o.counters.Lost++
+		return
+	}
+	o.counters.Packets++
+	o.counters.Octets += uint64(n - vnetHeaderLen)
 }
 
 // addLink puts the link header in front of the packet, in the place of the

@@ -33,6 +33,7 @@ type PortConfig struct {
 type Port struct {
 	queue     *queue
 	out       *output
+	batch     *batch
 	decoder   decoder
 	originals originals
 	packet    endpoint.Packet
@@ -64,8 +65,10 @@ func OpenPort(c PortConfig) (*Port, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening an eventfd: %w", err)
 	}
-	q, err := openQueue(c.Queue, c.Pool)
+	batch := newBatch()
+	q, err := openQueue(c.Queue, c.Pool, batch)
 	if err != nil {
+		batch.close()
 		unix.Close(event)
 		return nil, err
 	}
@@ -79,7 +82,7 @@ func OpenPort(c PortConfig) (*Port, error) {
 	if c.Loopback != nil {
 		loopback = c.Loopback.fds[c.Shard]
 	}
-	p := &Port{queue: q, out: newOutput(fds, loopback), decoder: decoder{local: c.Local}, event: event}
+	p := &Port{queue: q, out: newOutput(fds, loopback, batch), batch: batch, decoder: decoder{local: c.Local}, event: event}
 	p.deliver = p.judge
 	p.polls[0] = unix.PollFd{Fd: int32(q.fd), Events: unix.POLLIN}
 	p.polls[1] = unix.PollFd{Fd: int32(event), Events: unix.POLLIN}
@@ -101,6 +104,7 @@ func (p *Port) Counters() Counters {
 // negative wait is without end, 0 does not wait. It returns early after
 // Wake. An error is final.
 func (p *Port) Receive(wait time.Duration, handle func(endpoint.Time, *endpoint.Packet) endpoint.Verdict) error {
+	p.Flush()
 	p.handle = handle
 	n, err := p.burst()
 	if n > 0 || err != nil {
@@ -123,8 +127,8 @@ func (p *Port) Receive(wait time.Duration, handle func(endpoint.Time, *endpoint.
 func (p *Port) burst() (int, error) {
 	p.now = now()
 	n, err := p.queue.read(p.deliver)
-	// An unsent verdict pins the sender's memory, so this comes before
-	// anything else.
+	// An unsent verdict pins the sender's memory, so it is the first of what
+	// is written next.
 	p.queue.flush()
 	return n, err
 }
@@ -213,9 +217,14 @@ func (p *Port) judge(m *message, slab *endpoint.Buffer) (accept bool) {
 	return p.handle(p.now, pk) == endpoint.Accept
 }
 
-// Send sends a segment towards the peer of a leg. The segment's pieces are
-// not kept after the call. A segment that the kernel does not take is
-// counted: it is lost as on any wire.
+// Flush writes what Send and its kind have collected, and gives the verdicts of
+// the last burst. Receive begins with it, so it is called only where nothing is
+// received any more, or something else has to come after what was sent.
+func (p *Port) Flush() { p.batch.flush() }
+
+// Send sends a segment towards the peer of a leg, at the latest when Flush or
+// Receive is called. The segment's pieces are not kept after the call. A
+// segment that the kernel does not take is counted: it is lost as on any wire.
 func (p *Port) Send(leg endpoint.Leg, t *endpoint.Tuple, h endpoint.IPHeader, s *endpoint.Segment) error {
 	return p.out.segment(leg, t, h, s)
 }
@@ -237,6 +246,8 @@ func (p *Port) SendUnreachable(leg endpoint.Leg, h endpoint.IPHeader, e *endpoin
 
 // Close unbinds the queue and gives the slabs back to the pool.
 func (p *Port) Close() error {
+	p.Flush()
+	p.batch.close()
 	err := p.queue.close()
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -39,6 +39,9 @@ type queue struct {
 	message  message // being handled
 	verdicts verdicts
 	counters QueueCounters
+
+	batch   *batch // what waits to be written together
+	written func(n int, errno unix.Errno)
 }
 
 // mmsghdr is struct mmsghdr of recvmmsg(2).
@@ -63,7 +66,7 @@ type QueueCounters struct {
 
 // openQueue binds a queue number, in the network namespace of the calling
 // thread.
-func openQueue(number uint16, pool *endpoint.Pool) (*queue, error) {
+func openQueue(number uint16, pool *endpoint.Pool, b *batch) (*queue, error) {
 	// Packets come with their conntrack entry where the kernel can. Where it
 	// cannot it refuses all flags, and the bind has to be done afresh.
 	q, err := bindQueue(number, pool, nfqueue.NfQaCfgFlagGSO|nfqueue.NfQaCfgFlagConntrack)
@@ -75,6 +78,7 @@ func openQueue(number uint16, pool *endpoint.Pool) (*queue, error) {
 	if err != nil {
 		return nil, queueError(number, err)
 	}
+	q.batch, q.written = b, q.given
 	return q, nil
 }
 
@@ -199,13 +203,31 @@ func (q *queue) datagram(slab *endpoint.Buffer, n int, handle func(*message, *en
 	}
 }
 
-// flush gives the collected verdicts. An accepted packet goes on within this
-// call, in the kernel.
+// flush gives the collected verdicts, with the next batch of writes if there is
+// one.
 func (q *queue) flush() {
 	b := q.verdicts.take()
 	if len(b) == 0 {
 		return
 	}
+	if slot := q.batch.room(len(b)); slot != nil {
+		copy(slot, b)
+		q.batch.add(q.fd, len(b), q.written)
+		return
+	}
+	q.give(b)
+}
+
+// given notes whether the kernel took the verdicts.
+func (q *queue) given(_ int, errno unix.Errno) {
+	if errno != 0 {
+		q.counters.VerdictErrors++
+	}
+}
+
+// give gives verdicts at once. An accepted packet goes on within this call, in
+// the kernel.
+func (q *queue) give(b []byte) {
 	for range 2 {
 		_, _, errno := unix.RawSyscall(unix.SYS_WRITE, uintptr(q.fd), uintptr(unsafe.Pointer(&b[0])), uintptr(len(b)))
 		if errno == 0 {

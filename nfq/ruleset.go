@@ -11,7 +11,6 @@ const (
 	// chainPrefix begins the names of our chains, by which a later run finds
 	// and removes what a killed one left.
 	chainPrefix = "TCPMITM-"
-	ruleComment = "tcpmitm"
 	// multiportSlots bounds the ports that one multiport match lists; a
 	// range takes two (XT_MULTI_PORTS).
 	multiportSlots = 15
@@ -45,7 +44,9 @@ type rule struct {
 	target []string
 }
 
-// args are the arguments that iptables takes and iptables-save prints.
+// args are the arguments that iptables takes and iptables-save prints. There is
+// no comment among them: it would be looked at for every packet, and the names
+// of the chains say whose they are.
 func (r rule) args() []string {
 	var a []string
 	for _, o := range []struct{ flag, value string }{
@@ -56,8 +57,7 @@ func (r rule) args() []string {
 		}
 	}
 	a = append(a, r.more...)
-	a = append(a, "-m", "comment", "--comment", ruleComment, "-j")
-	return append(a, r.target...)
+	return append(append(a, "-j"), r.target...)
 }
 
 type chain struct {

@@ -1,6 +1,10 @@
 package nfq
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
 
 // The rules, table by table. What they have to achieve:
 //
@@ -92,10 +96,28 @@ func (in *Intercept) marked(not ...string) match {
 
 func (in *Intercept) device(leg int) match { return match{in: in.TUNPrefix + legSuffix[leg]} }
 
+// namesInterfaces tells whether clients are told by interfaces that are surely
+// not our own devices: a pattern might mean those, too.
+func (in *Intercept) namesInterfaces() bool {
+	ours := func(name string) bool {
+		return strings.HasSuffix(name, "+") || strings.HasPrefix(name, in.TUNPrefix+"-")
+	}
+	return len(in.ClientSide) > 0 && !slices.ContainsFunc(in.ClientSide, ours)
+}
+
 // rawTable: before conntrack.
 func (in *Intercept) rawTable(v6 bool) *table {
 	t := &table{name: "raw"}
 	pre := t.chain("PRE", "PREROUTING")
+	take := t.chain("TAKE", "")
+	tcp := match{proto: "tcp"}
+	stages := in.toServer(v6)
+	byInterface := in.Mode == Gateway && in.namesInterfaces()
+	if byInterface {
+		// What comes most often is told first, where that cannot be what we
+		// send ourselves.
+		t.lead(pre, tcp, stages, take.name)
+	}
 	// What we send to clients has the server's address; to conntrack it
 	// would be a second TCP connection on the same tuple.
 	pre.add(in.device(0), "CT", "--notrack")
@@ -108,10 +130,9 @@ func (in *Intercept) rawTable(v6 bool) *table {
 	pre.add(in.device(0), "ACCEPT")
 	pre.add(in.device(1), "ACCEPT")
 	pre.add(match{in: "lo"}, "RETURN")
-	take := t.chain("TAKE", "")
-	tcp := match{proto: "tcp"}
-	stages := in.toServer(v6)
-	t.lead(pre, tcp, stages, take.name)
+	if !byInterface {
+		t.lead(pre, tcp, stages, take.name)
+	}
 	if in.PortForwards && (len(in.Servers) > 0 || len(in.Ports) > 0) {
 		// What the client names is not what the hints name: those are
 		// the server's own address and port.
@@ -129,6 +150,12 @@ func (in *Intercept) rawTable(v6 bool) *table {
 		out.add(match{out: "lo"}, "RETURN")
 		t.lead(out, tcp, stages, take.name)
 	}
+	if in.Mode == Gateway && !in.PortForwards {
+		// Nothing for the host itself is ours: its own connections need not
+		// make the detour.
+		take.add(notSYN().and(toLocal()), "RETURN")
+	}
+	take.add(notSYN(), queue...)
 	take.add(syn().and(notToLocal()), "CT", "--zone", fmt.Sprint(in.Zone))
 	if in.PortForwards {
 		// The reader remembers where it was sent to and lets it go on.
@@ -138,13 +165,6 @@ func (in *Intercept) rawTable(v6 bool) *table {
 			take.add(syn().and(toLocal()), queue...)
 		}
 	}
-	take.add(syn(), "RETURN")
-	if in.Mode == Gateway && !in.PortForwards {
-		// Nothing for the host itself is ours: its own connections need not
-		// make the detour.
-		take.add(tcp.and(toLocal()), "RETURN")
-	}
-	take.add(tcp, queue...)
 	return t
 }
 
@@ -156,14 +176,15 @@ func (in *Intercept) mangleTable(v6 bool) *table {
 	fwd.add(in.marked(), in.clearMark()...)
 	fwd.add(in.device(0), "RETURN")
 	fwd.add(in.device(1), "RETURN")
-	for _, m := range icmpErrors(v6) {
-		fwd.add(m, in.setMark()...)
-	}
+	// First what comes most often.
+	t.lead(fwd, notSYN(), in.fromServer(v6), in.setMark()...)
+	t.lead(fwd, syn(), in.toServer(v6), in.setMark()...)
 	// A server that calls the client on the tuple on which we call it: a
 	// simultaneous open. To conntrack that is an answer.
 	t.lead(fwd, answeringSYN(), in.fromServer(v6), in.setMark()...)
-	t.lead(fwd, syn(), in.toServer(v6), in.setMark()...)
-	t.lead(fwd, notSYN(), in.fromServer(v6), in.setMark()...)
+	for _, m := range icmpErrors(v6) {
+		fwd.add(m, in.setMark()...)
+	}
 	if in.Loopback {
 		in.noteSYN(t)
 	}
@@ -173,9 +194,9 @@ func (in *Intercept) mangleTable(v6 bool) *table {
 	post.add(match{}, in.clearMark()...)
 	bySource := in.queueChain(t, sourcePort, v6)
 	byDestination := in.queueChain(t, destinationPort, v6)
+	post.add(notSYN(), byDestination...)
 	post.add(answeringSYN(), byDestination...)
 	post.add(syn(), bySource...)
-	post.add(match{proto: "tcp"}, byDestination...)
 	post.add(match{}, in.queueTarget(0)...) // ICMP errors
 	return t
 }

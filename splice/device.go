@@ -16,8 +16,9 @@ type Device interface {
 	// it was read, and gives their verdicts before it returns. It returns
 	// early, without a packet, after Wake. An error is final.
 	Receive(wait time.Duration, handle Handler) error
-	// Send queues a segment towards the peer of a leg. The segment's pieces
-	// are not kept after the call.
+	// Send queues a segment towards the peer of a leg; it leaves at the latest
+	// with Flush or the next Receive. The segment's pieces are not kept after
+	// the call.
 	Send(leg endpoint.Leg, t *endpoint.Tuple, h Header, s *endpoint.Segment) error
 	// SendPacket sends the whole IP packet p.Raw, over the loopback device if
 	// that is where it was taken. Its checksums are valid or, for a TCP packet
@@ -28,6 +29,8 @@ type Device interface {
 	// quoting the segment's header as its sender sent it (t, s). Of h only the
 	// way is taken.
 	SendUnreachable(leg endpoint.Leg, h Header, e *endpoint.ICMPError, t *endpoint.Tuple, s *endpoint.Segment) error
+	// Flush makes what was sent leave. Receive does so by itself.
+	Flush()
 	// Wake makes a Receive of the present or the next call return. It may be
 	// called from any goroutine.
 	Wake()

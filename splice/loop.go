@@ -31,6 +31,7 @@ func (s *Shard) Run(ctx context.Context) error {
 		err := s.dev.Receive(s.patience(), handle)
 		if err != nil {
 			s.Shutdown(s.dev.Now())
+			s.dev.Flush()
 			return fmt.Errorf("splice: shard %d cannot receive packets any more: %w", s.opt.Index, err)
 		}
 		s.ReadMail()
@@ -40,6 +41,7 @@ func (s *Shard) Run(ctx context.Context) error {
 		s.Transmit(now)
 	}
 	s.Shutdown(s.dev.Now())
+	s.dev.Flush()
 	return nil
 }
 
@@ -58,6 +60,8 @@ func (s *Shard) ReadMail() {
 	for n := len(s.questions); n > 0; n-- {
 		q := <-s.questions
 		q.ask(s)
+		// Whoever asked may go on to take the way away on which it leaves.
+		s.dev.Flush()
 		close(q.done)
 	}
 	for n := len(s.foreign); n > 0; n-- {

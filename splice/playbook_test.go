@@ -469,6 +469,8 @@ func (d *fakeDevice) SendPacket(l endpoint.Leg, p *endpoint.Packet) error {
 	d.packets[l] = append(d.packets[l], append([]byte(nil), p.Raw...))
 	return nil
 }
+func (*fakeDevice) Flush() {}
+
 func (d *fakeDevice) SendUnreachable(l endpoint.Leg, _ Header, e *endpoint.ICMPError, t *endpoint.Tuple, s *endpoint.Segment) error {
 	d.icmp = append(d.icmp, sentICMP{l, *e, *t, s.Seq})
 	return nil

@@ -57,6 +57,8 @@ func (d *device) Send(leg endpoint.Leg, _ *endpoint.Tuple, _ splice.Header, s *e
 	return nil
 }
 func (d *device) SendPacket(endpoint.Leg, *endpoint.Packet) error { d.passed.Add(1); return nil }
+func (*device) Flush()                                            {}
+
 func (d *device) SendUnreachable(endpoint.Leg, splice.Header, *endpoint.ICMPError, *endpoint.Tuple, *endpoint.Segment) error {
 	return nil
 }

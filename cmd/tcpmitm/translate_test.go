@@ -28,7 +28,7 @@ func TestInterceptOf(t *testing.T) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
 	}
 	def := interceptOf(&config.Default().Intercept)
-	if def.Mode != nfq.Gateway || !def.Bypass || def.Queues != min(runtime.GOMAXPROCS(0), maxShards) {
+	if def.Mode != nfq.Gateway || !def.Bypass || def.Queues != min((runtime.GOMAXPROCS(0)+1)/2, maxShards) {
 		t.Errorf("the default is %+v", def)
 	}
 }

@@ -18,7 +18,7 @@ import (
 
 // clientSide is the configuration of most tests: all TCP that comes from the
 // client's side.
-const clientSide = "[intercept]\nclient_side = [\"lan0\"]\n"
+const clientSide = "[intercept]\nclient_side = [\"lan0\"]\nqueues = 2\n"
 
 // Limits of waiting, generous because two slow cores may be shared.
 const (

@@ -108,6 +108,8 @@ var (
 )
 
 // SendUnreachable implements splice.Device.
+func (*engine) Flush() {}
+
 func (g *engine) SendUnreachable(l endpoint.Leg, _ splice.Header, e *endpoint.ICMPError, t *endpoint.Tuple, s *endpoint.Segment) error {
 	c := *e
 	p := packet{tuple: *t, icmp: &c, seq: s.Seq}

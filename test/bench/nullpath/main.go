@@ -45,7 +45,7 @@ func main() {
 func run(clientSide string) (err error) {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	shards := runtime.NumCPU()
+	shards := (runtime.NumCPU() + 1) / 2 // as tcpmitm
 	fw, err := nfq.NewFirewall(nfq.Intercept{ClientSide: []string{clientSide}, Queues: shards})
 	if err != nil {
 		return err
