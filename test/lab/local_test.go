@@ -15,8 +15,8 @@ func (f Family) own() []netip.Addr {
 	return []netip.Addr{netip.MustParseAddr("127.0.0.1"), netip.MustParseAddr("127.9.8.7"), f.GatewayLAN()}
 }
 
-// caller calls from somewhere, sends octets and wants them back, and says
-// whether tcpmitm has the connection.
+// wantSpliced calls from somewhere, sends octets and wants them back, and wants
+// tcpmitm to have the connection or not.
 func (l *Lab) wantSpliced(p *Proxy, why string, from *Namespace, to netip.AddrPort, text string, spliced bool) {
 	l.t.Helper()
 	c, err := from.Dial(to, dialWait)
