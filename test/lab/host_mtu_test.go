@@ -85,7 +85,9 @@ func wantBulk(t *testing.T, l *Lab, r *Namespace, f Family, www, sum, oursFirst 
 			t.Errorf("%s: took %v, want at most %v", way.name, took, limit/2)
 		}
 		after := r.Counted(f, countTooLong)
-		if after == before {
+		// Where one TCP goes all the way, a peer that has met the hop makes the
+		// other one's segments small from then on.
+		if after == before && !Plain {
 			t.Errorf("%s: the hop refused no packet: this proves nothing", way.name)
 		}
 		t.Logf("%s: %v, %d packets too long", way.name, took.Round(time.Millisecond), after-before)
