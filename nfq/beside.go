@@ -116,6 +116,8 @@ func cleanBeside(v6 bool) error {
 	return nil
 }
 
+// familyTools names what there is of iptables for one family: its protocol, its
+// program, and the file in /proc/net that lists the legacy one's tables.
 func familyTools(v6 bool) (protocol iptables.Protocol, program, names string) {
 	if v6 {
 		return iptables.ProtocolIPv6, "ip6tables", "ip6_tables_names"
