@@ -62,12 +62,20 @@ func TestSYNFlood(t *testing.T) {
 	payload(t, www+"/small.bin", 1, 4<<10)
 	p := l.StartProxy(floodConfig)
 	for _, f := range []Family{IPv4, IPv6} {
-		serve(t, l.Server, f.At(7000), echo)
+		serve(t, l.Server, f.At(7000), func(c *net.TCPConn) {
+			_ = c.SetDeadline(time.Now().Add(*floodFor + commandLimit))
+			echo(c)
+		})
 	}
 	old := map[Family]*net.TCPConn{IPv4: dial(t, l, IPv4.At(7000)), IPv6: dial(t, l, IPv6.At(7000))}
 
 	stop := make(chan struct{})
 	var all sync.WaitGroup
+	halt := sync.OnceFunc(func() { close(stop); all.Wait() })
+	t.Cleanup(halt)
+	for _, c := range old {
+		_ = c.SetDeadline(time.Now().Add(*floodFor + commandLimit))
+	}
 	var flooded atomic.Uint64
 	all.Go(func() { flooded.Store(l.flood(t, stop)) })
 	rss := watchRSS(t, p, stop, &all)
@@ -90,8 +98,7 @@ func TestSYNFlood(t *testing.T) {
 	}
 	wantFloodShown(t, p)
 	counters := floodCounters(t, p)
-	close(stop)
-	all.Wait()
+	halt()
 	took := time.Since(began)
 	t.Logf("flood: %d SYNs in %v, %.0f a second; %d came to tcpmitm, %d cookies were sent", flooded.Load(), took.Round(time.Millisecond),
 		float64(flooded.Load())/took.Seconds(), counters.Edge.PacketsIn, counters.CookiesSent)
