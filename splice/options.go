@@ -13,7 +13,7 @@ type CookieMode uint8
 
 // The modes.
 const (
-	CookiesAuto   CookieMode = iota // from the half-open limit on
+	CookiesAuto   CookieMode = iota // from the half-open limits on
 	CookiesAlways                   // every connection starts with a cookie
 	CookiesNever                    // at the half-open limit OverLimit decides
 )
