@@ -68,6 +68,9 @@ func (t *traffic) begin(ctx context.Context, k *kind) {
 	slots := make(chan struct{}, max(1, int(float64(k.most)*max(1, t.plan.Load))))
 	for n := 0; ; n++ {
 		wait := time.Duration(d.ExpFloat64() * float64(k.every) / t.plan.Load)
+		if n == 0 {
+			wait = min(wait, t.plan.Duration/8) // each kind takes place
+		}
 		select {
 		case <-ctx.Done():
 			return
