@@ -22,7 +22,6 @@ client_side = ["lan0"]
 
 [limits]
 half_open = 200
-memory = "256MiB"
 
 [journal]
 file = %q
