@@ -12,7 +12,7 @@ import (
 type Plan struct {
 	Duration time.Duration // of the traffic
 	Seed     uint64
-	Load     float64 // 1 is some 40 new connections and some 10 MB a second
+	Load     float64 // 1 is some 35 new connections and 6 MB a second
 	Folder   string  // for the report and the samples; "" keeps none
 
 	journal string // tcpmitm's

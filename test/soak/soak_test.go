@@ -18,7 +18,7 @@ var tools = []string{"ip", "iptables", "ip6tables", "nginx", "curl"}
 var (
 	duration = flag.Duration("duration", 24*time.Second, "of the traffic")
 	seed     = flag.Uint64("seed", 1, "of all that is drawn")
-	load     = flag.Float64("load", 1, "how much traffic: 1 is some 30 connections and 10 MB a second")
+	load     = flag.Float64("load", 1, "how much traffic: 1 is some 35 connections and 6 MB a second")
 	folder   = flag.String("out", "", "folder for the report and the samples; empty keeps none")
 	race     = flag.Bool("proxy-race", false, "build tcpmitm with the race detector")
 )
