@@ -120,13 +120,26 @@ func newFirewallRemove() *cobra.Command {
 		Use:   "remove",
 		Short: "Removes all rules of tcpmitm, whichever run installed them",
 		Long: "Removes all rules of tcpmitm from this network namespace, whichever run or `firewall\n" +
-			"apply` put them in. Do it when a run was killed together with its guard. Under a\n" +
-			"tcpmitm that runs it takes away what its connections live from: they hang.",
+			"apply` put them in, and ends the guard of a run that was killed. Under a tcpmitm that\n" +
+			"runs it takes away what its connections live from: they hang.",
 		Args: noArgs,
-		RunE: func(*cobra.Command, []string) error { return nfq.Clean() },
+		RunE: func(*cobra.Command, []string) error { return removeRules() },
 	}
 	// All rules are found by their chains' names, so nothing of the file is
 	// needed; the flag is there because all other commands have it.
 	configFlag(c, &file)
 	return c
+}
+
+// removeRules takes all rules out. It holds the name of a run meanwhile, before
+// which a guard gives way, with the devices and queues that it holds.
+func removeRules() error {
+	lock, _, err := namespaceLocks.claim()
+	if err != nil && !errors.Is(err, errRunning) {
+		return err
+	}
+	if lock != nil {
+		defer lock.Close()
+	}
+	return nfq.Clean()
 }
