@@ -287,7 +287,9 @@ func (c *Capture) Tshark(filter string) []string {
 	}
 	var lines []string
 	for line := range strings.Lines(out) {
-		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "Running as user") {
+		// A frame begins with its number. Other lines are remarks: about root,
+		// or about a dissector that took our ports for a protocol of its own.
+		if line = strings.TrimSpace(line); line != "" && line[0] >= '0' && line[0] <= '9' {
 			lines = append(lines, line)
 		}
 	}

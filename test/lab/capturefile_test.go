@@ -70,6 +70,7 @@ faults = [
 // a conversation with sequence numbers of its own, right checksums but for the
 // packet that was corrupted, and every fault as a comment on its packet.
 func TestCaptureFile(t *testing.T) {
+	t.Parallel()
 	if Plain {
 		t.Log("plain forwarding captures nothing")
 		return
@@ -180,6 +181,7 @@ func read(t *testing.T, name string) string {
 // TestCaptureRing wants a ring to hold the last packets and no more, to be
 // written when somebody asks, and again at the end.
 func TestCaptureRing(t *testing.T) {
+	t.Parallel()
 	if Plain {
 		t.Log("plain forwarding captures nothing")
 		return
@@ -233,6 +235,7 @@ func TestCaptureRing(t *testing.T) {
 // TestCaptureTroubles wants what goes wrong to be said, and nobody but the
 // capture to suffer from it.
 func TestCaptureTroubles(t *testing.T) {
+	t.Parallel()
 	if Plain {
 		t.Log("plain forwarding captures nothing")
 		return

@@ -155,6 +155,7 @@ func TestRemoveByHand(t *testing.T) {
 
 // TestShow wants `tcpmitm firewall show` to print what a start then installs.
 func TestShow(t *testing.T) {
+	t.Parallel()
 	if Plain {
 		t.Log("plain forwarding has nothing to show")
 		return

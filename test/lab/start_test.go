@@ -25,6 +25,7 @@ type badStart struct {
 // TestBadStart wants one clear line, an exit code other than zero, and a
 // gateway as it was.
 func TestBadStart(t *testing.T) {
+	t.Parallel()
 	if Plain {
 		t.Log("plain forwarding starts nothing")
 		return
@@ -182,6 +183,7 @@ func TestSecondInstance(t *testing.T) {
 
 // TestCheck wants a configuration to be judged without touching anything.
 func TestCheck(t *testing.T) {
+	t.Parallel()
 	if Plain {
 		t.Log("plain forwarding reads no configuration")
 		return
