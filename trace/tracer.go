@@ -18,6 +18,10 @@ const (
 	maxClosed   = 8192
 )
 
+// gather is how long the writer lets more come when it has written all there
+// was: to wake it for each connection would cost more than to write its line.
+const gather = 5 * time.Millisecond
+
 // ladderBuffer gathers lines of the ladder, in octets.
 const ladderBuffer = 64 << 10
 
@@ -117,11 +121,19 @@ func (t *Tracer) Closed(s *splice.Summary) {
 			return
 		}
 	}
+	if !t.logs() {
+		return
+	}
 	select {
 	case t.closed <- *s:
 	default:
 		t.unlogged.Add(1)
 	}
+}
+
+// logs tells whether somebody reads of ends.
+func (t *Tracer) logs() bool {
+	return t.opt.Logger != nil && t.opt.Logger.Enabled(context.Background(), slog.LevelInfo)
 }
 
 // draw queues something for the ladder, and tells whether there was room.
@@ -170,6 +182,9 @@ func (t *Tracer) run() {
 		if len(t.pictures) == 0 || w.unsaid >= maxSegments {
 			w.confess()
 		}
+		if len(t.pictures) == 0 && len(t.closed) == 0 {
+			time.Sleep(gather)
+		}
 	}
 }
 
@@ -202,7 +217,7 @@ func (w *writer) picture(r *record) {
 }
 
 func (w *writer) end(s *splice.Summary) {
-	if t := w.tracer; t.opt.Logger != nil {
+	if t := w.tracer; t.logs() {
 		t.opt.Logger.LogAttrs(context.Background(), slog.LevelInfo, "connection closed", endAttrs(s, t.opt.Full)...)
 	}
 }

@@ -3,6 +3,7 @@ package trace
 import (
 	"bytes"
 	"encoding/json"
+	"io"
 	"log/slog"
 	"strings"
 	"sync"
@@ -82,7 +83,7 @@ func TestEndFollowsTheLadder(t *testing.T) {
 // said.
 func TestNeverBlocks(t *testing.T) {
 	out := &stuck{entered: make(chan struct{}), free: make(chan struct{})}
-	tr := New(Options{Ladder: out})
+	tr := New(Options{Ladder: out, Logger: slog.New(slog.NewTextHandler(io.Discard, nil))})
 	events, end := sample()
 	tr.Segment(&events[0])
 	<-out.entered
@@ -111,5 +112,22 @@ func TestSegmentWithoutLadder(t *testing.T) {
 	events, _ := sample()
 	if n := testing.AllocsPerRun(100, func() { tr.Segment(&events[0]) }); n != 0 {
 		t.Errorf("Segment allocates %v times", n)
+	}
+}
+
+// Ends that nobody reads of, at a log level above theirs, are not queued.
+func TestEndsThatNobodyReadsOf(t *testing.T) {
+	var out bytes.Buffer
+	tr := New(Options{Logger: slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelWarn}))})
+	_, end := sample()
+	for range maxClosed + 100 {
+		tr.Closed(&end)
+	}
+	if _, ends := tr.Lost(); ends != 0 || len(tr.closed) != 0 {
+		t.Errorf("%d ends were lost and %d wait, for a log that does not want them", ends, len(tr.closed))
+	}
+	tr.Close()
+	if out.Len() > 0 {
+		t.Errorf("the log says %q", out.String())
 	}
 }
