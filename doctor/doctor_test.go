@@ -162,6 +162,8 @@ var sicknesses = []sickness{
 	{"no privilege", file("proc/self/status", "CapEff:\t0000000000000000\n"), "privilege", Broken, "CAP_NET_ADMIN", "run as root"},
 	{"no raw sockets", file("proc/self/status", "CapEff:\t0000000000001000\n"), "privilege", Warning, "CAP_NET_RAW", "NET_RAW"},
 	{"ancient kernel", file("proc/sys/kernel/osrelease", "3.2.0\n"), "kernel", Broken, "3.2.0", "5.10"},
+	{"no ring in this kernel", file("proc/sys/kernel/osrelease", "5.15.0-x\n"), "small-packets", Note, "5.15", "6.0"},
+	{"ring switched off", file("proc/sys/kernel/io_uring_disabled", "2\n"), "small-packets", Note, "io_uring", "io_uring_disabled=0"},
 	{"old kernel", file("proc/sys/kernel/osrelease", "4.19.0-x\n"), "kernel", Warning, "older", "5.10"},
 	{"no addr_gen_mode", func(f *fake, _ *Need) {
 		delete(f.files, "proc/sys/net/ipv6/conf/default/addr_gen_mode")

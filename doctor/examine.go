@@ -59,6 +59,7 @@ var checks = []struct {
 	{"kernel", (*exam).kernel},
 	{"queue-module", (*exam).queueModule},
 	{"tun", (*exam).tun},
+	{"small-packets", (*exam).ring},
 	{"tools", (*exam).tools},
 	{"settings-writable", (*exam).writable},
 	{"rules-accepted", (*exam).trial},
