@@ -84,7 +84,6 @@ func wantDenied(t *testing.T, l *Lab, f Family) {
 // TestPortForward reaches a server through an address and port of the
 // gateway's own (DNAT).
 func TestPortForward(t *testing.T) {
-	t.Parallel()
 	for _, c := range []struct {
 		name, config string
 		options      Options

@@ -37,7 +37,6 @@ func wantCleanWire(t *testing.T, leg string, c *Capture, octets int) {
 // making: nothing malformed, no checksum wrong, next to nothing sent twice
 // where nothing was lost, and two connections instead of one.
 func TestWire(t *testing.T) {
-	t.Parallel()
 	const size = 4 << 20
 	l := New(t, Options{NoOffload: true})
 	www := startNginx(t, l)
@@ -112,7 +111,6 @@ func wantTwoConnections(t *testing.T, atClient, atServer []Frame) {
 // TestOptionsFitBothSides wants the client to be offered only what the server
 // can do, and the path's segment size to be mirrored.
 func TestOptionsFitBothSides(t *testing.T) {
-	t.Parallel()
 	for _, c := range []struct {
 		name                   string
 		server                 map[string]string
