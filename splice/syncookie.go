@@ -200,6 +200,15 @@ func (s *Shard) openFromCookie(now endpoint.Time, p *endpoint.Packet) bool {
 	}
 	iss, irs := p.Ack-1, p.Seq-1
 	mss, ours, valid := s.cookies.check(now, &p.Tuple, irs, iss)
+	if !valid && len(p.Payload) <= 1 {
+		// The ACK was lost, and a client that waits for the server to speak
+		// sends nothing again but keep-alives, which are one octet behind it
+		// (RFC 9293, 3.8.4): such a one stands for the ACK.
+		if mss, _, valid = s.cookies.check(now, &p.Tuple, p.Seq, iss); valid {
+			irs = p.Seq
+			p.Seq, p.Payload = irs+1, nil
+		}
+	}
 	if !valid {
 		if ours = ours && s.cookies.sentTo(&p.Tuple); ours {
 			// The client sends again what it has sent ahead of this.

@@ -187,3 +187,25 @@ func TestNoCookieForAFullHouse(t *testing.T) {
 		t.Errorf("%d cookies sent and %d packets passed, want none and one", c.CookiesSent, len(p.dev.packets[endpoint.Server]))
 	}
 }
+
+// The ACK that brings a cookie back may be lost, and the client have nothing
+// to say: then its keep-alive stands for it (found by a soak with lossy hosts).
+func TestAKeepAliveBringsACookieBack(t *testing.T) {
+	for _, probe := range []string{". 0:0(0)", "P. 0:1(1)"} {
+		p := newPlaybook(t, Options{Cookies: CookiesAlways})
+		p.play(`
+			client > S 0:0(0) <mss 1400>
+			client < S. 0:0(0) ack 1
+			# the ACK is lost
+			+5
+			client > ` + probe + ` ack 1
+			server < S 0:0(0)
+			server > R. 0:0(0) ack 1
+			client < R. 1:1(0) ack 1
+			quiet
+		`)
+		if c := p.shard.Counters(); c.CookiesAccepted != 1 {
+			t.Errorf("%s: %d cookies are accepted, want 1", probe, c.CookiesAccepted)
+		}
+	}
+}
