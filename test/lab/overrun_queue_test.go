@@ -176,7 +176,7 @@ func troubled(t *testing.T, transfers int, size int64, trouble func(*Lab, *Proxy
 // nobody fill its queues: both kernel counters say so, and so do metrics and
 // log; connections go on when it does, nothing is corrupted, nothing hangs.
 func TestOverrunStopped(t *testing.T) {
-	l, p, _, ok := troubled(t, 3, 256<<20, func(l *Lab, p *Proxy) {
+	l, p, _, ok := troubled(t, 3, 128<<20, func(l *Lab, p *Proxy) {
 		signalProxy(t, p, syscall.SIGSTOP)
 		defer signalProxy(t, p, syscall.SIGCONT)
 		flood(t, l, 20_000, 1000)
