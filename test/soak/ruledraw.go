@@ -14,9 +14,10 @@ const (
 	silentRules = 6
 )
 
-// corpseTime is how long tcpmitm keeps a connection of which a rule has cut one
-// leg off, and what is fair.
-const corpseTime = 21 * time.Minute
+// corpseTime is how long before the end there must be no rule any more that
+// cuts one leg off: tcpmitm keeps such a connection for 20 minutes after the
+// last segment of either peer, and a phase lasts a minute and a half.
+const corpseTime = 24 * time.Minute
 
 // base is what all rules say of both endpoints: a peer that is gone is found
 // within waits.dead, and not after the hours of the defaults.
