@@ -16,8 +16,9 @@ const (
 
 // corpseTime is how long before the end there must be no rule any more that
 // cuts one leg off: tcpmitm keeps such a connection for 20 minutes after the
-// last segment of either peer, and a phase lasts a minute and a half.
-const corpseTime = 24 * time.Minute
+// last segment of either peer, Linux sends an unanswered one again for 15
+// minutes and more (tcp_retries2), and a phase lasts a minute and a half.
+const corpseTime = 40 * time.Minute
 
 // base is what all rules say of both endpoints: a peer that is gone is found
 // within waits.dead, and not after the hours of the defaults.
