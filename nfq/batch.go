@@ -37,6 +37,24 @@ func (b *batch) room(n int) []byte {
 // Then done is told how that went.
 func (b *batch) add(fd, n int, done func(n int, errno unix.Errno)) { b.ring.add(fd, n, done) }
 
+// append is add for what may be written together with what waits last, if that is
+// for the same file: messages, each of which says how long it is. It returns where
+// the n octets are to be put, or nil as room does.
+func (b *batch) append(fd, n int, done func(n int, errno unix.Errno)) []byte {
+	if b == nil || b.ring == nil {
+		return nil
+	}
+	if slot := b.ring.extend(fd, n); slot != nil {
+		return slot
+	}
+	slot := b.room(n)
+	if slot == nil {
+		return nil
+	}
+	b.add(fd, n, done)
+	return slot[:n]
+}
+
 // flush writes all that waits, in its order.
 func (b *batch) flush() {
 	if b == nil || b.ring == nil || b.ring.n == 0 {

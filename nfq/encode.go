@@ -75,6 +75,12 @@ func (o *output) segment(leg endpoint.Leg, t *endpoint.Tuple, h endpoint.IPHeade
 		}
 	}
 	v.put(b)
+	var on *carrier
+	if leg == endpoint.Client && v.gso == 0 && h.Corrupt == 0 && !h.Loopback && length <= maxCarried && ttl(h) > 1 {
+		if on = o.carriers.take(t); on != nil {
+			h.TTL = ttl(h) - 1 // nobody counts it down any more
+		}
+	}
 	var pseudo uint64
 	if v4 {
 		o.putIPv4(b[vnetHeaderLen:], t.Src[12:], t.Dst[12:], h, s.ECN, protoTCP, length)
@@ -82,6 +88,10 @@ func (o *output) segment(leg endpoint.Leg, t *endpoint.Tuple, h endpoint.IPHeade
 	} else {
 		putIPv6(b[vnetHeaderLen:], t.Src[:], t.Dst[:], h, s.ECN, protoTCP, tcpLen)
 		pseudo = pseudoSum(t.Src[:], t.Dst[:], protoTCP, tcpLen)
+	}
+	if on != nil {
+		o.carry(on, b[vnetHeaderLen:], ip, pseudo, s, length)
+		return nil
 	}
 	// The field holds the sum of the pseudo-header, not its complement: the
 	// kernel adds the rest to it.

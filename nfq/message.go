@@ -18,6 +18,8 @@ const (
 	attrVerdict      = 2
 	attrInDevice     = 5
 	attrOutDevice    = 6
+	attrInPort       = 7 // of a bridge
+	attrOutPort      = 8
 	attrPayload      = 10
 	attrConntrack    = 11
 	attrCapLen       = 13
@@ -29,6 +31,7 @@ const (
 // Bits of attrSKBInfo.
 const (
 	skbChecksumNotReady    = 1 << 0 // the checksum is yet to be filled in
+	skbSuper               = 1 << 1 // it is several packets in one
 	skbChecksumNotVerified = 1 << 2 // nobody has looked at the checksum
 )
 
@@ -58,6 +61,9 @@ type message struct {
 	length   int // octets that the packet has; payload may have fewer
 	verify   bool
 	loopback bool           // it comes from the loopback device, or goes there
+	received bool           // it came by some device
+	bridged  bool           // and over a bridge
+	super    bool           // it is to leave as several packets
 	original netip.AddrPort // from conntrack, where the kernel gives it
 }
 
@@ -84,7 +90,10 @@ func (m *message) parse(b []byte) bool {
 				found = true
 			}
 		case attrInDevice, attrOutDevice:
+			m.received = m.received || kind == attrInDevice
 			m.loopback = m.loopback || (len(v) >= 4 && binary.BigEndian.Uint32(v) == loopbackIndex)
+		case attrInPort, attrOutPort:
+			m.bridged = true
 		case attrPayload:
 			m.payload = v
 		case attrCapLen:
@@ -94,6 +103,7 @@ func (m *message) parse(b []byte) bool {
 		case attrSKBInfo:
 			if len(v) >= 4 {
 				flags := binary.BigEndian.Uint32(v)
+				m.super = flags&skbSuper != 0
 				m.verify = flags&skbChecksumNotVerified != 0 && flags&skbChecksumNotReady == 0
 			}
 		case attrConntrack:

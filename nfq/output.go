@@ -10,9 +10,10 @@ import (
 	"tcpmitm/endpoint"
 )
 
-// SendCounters say what went out through the TUN devices.
+// SendCounters say what went out.
 type SendCounters struct {
-	Packets uint64 // writes; a super-packet is one
+	Packets uint64 // a super-packet is one
+	Carried uint64 // of these: in packets that had been taken; the others by the TUN devices
 	Octets  uint64 // of the packets, from the IP header on
 	Lost    uint64 // packets that the kernel did not take
 }
@@ -44,7 +45,7 @@ type way struct {
 }
 
 // output writes packets to the TUN devices of one shard, and to its sockets
-// on the loopback device.
+// on the loopback device, or puts them into packets that were taken.
 type output struct {
 	fds      [2]int // TUN devices, by leg
 	loopback [2]int // packet sockets, by leg; -1 where there are none
@@ -60,8 +61,20 @@ type output struct {
 
 	linked [1 + maxVectors]unix.Iovec // vectors, and the link header in front
 
+	carriers carriers       // what of the last burst can go on
+	verdicts verdictWay     // to the queue that it waits in
+	carried  [slotSize]byte // one verdict being composed
+
 	batch   *batch // what waits to be written together
 	written func(n int, errno unix.Errno)
+}
+
+// verdictWay is the way to a queue for verdicts with a packet in them.
+type verdictWay struct {
+	fd      int
+	others  *verdicts // of the same burst
+	written func(n int, errno unix.Errno)
+	give    func(b []byte)
 }
 
 // newOutput makes an output whose small packets wait in a batch; a nil one

@@ -23,6 +23,9 @@ type PortConfig struct {
 	Shard int            // which of the devices' files
 	// Local is set in local mode, where loopback addresses may occur.
 	Local bool
+	// Carry lets a server's packet that was taken go on with a segment to its
+	// client in it, which then does not leave by the TUN device.
+	Carry bool
 	// Loopback is the way back into the host for connections of the host with
 	// itself; nil where these are not taken.
 	Loopback *Loopback
@@ -83,6 +86,9 @@ func OpenPort(c PortConfig) (*Port, error) {
 		loopback = c.Loopback.fds[c.Shard]
 	}
 	p := &Port{queue: q, out: newOutput(fds, loopback, batch), batch: batch, decoder: decoder{local: c.Local}, event: event}
+	p.out.carriers.on = c.Carry
+	p.out.verdicts = verdictWay{q.fd, &q.verdicts, q.given, q.give}
+	q.overflow = p.flushVerdicts
 	p.deliver = p.judge
 	p.polls[0] = unix.PollFd{Fd: int32(q.fd), Events: unix.POLLIN}
 	p.polls[1] = unix.PollFd{Fd: int32(event), Events: unix.POLLIN}
@@ -127,9 +133,11 @@ func (p *Port) Receive(wait time.Duration, handle func(endpoint.Time, *endpoint.
 func (p *Port) burst() (int, error) {
 	p.now = now()
 	n, err := p.queue.read(p.deliver)
-	// An unsent verdict pins the sender's memory, so it is the first of what
-	// is written next.
-	p.queue.flush()
+	if p.out.carriers.left == 0 {
+		// An unsent verdict pins the sender's memory, so it is the first of
+		// what is written next.
+		p.flushVerdicts()
+	}
 	return n, err
 }
 
@@ -214,13 +222,26 @@ func (p *Port) judge(m *message, slab *endpoint.Buffer) (accept bool) {
 			pk.Original = netip.AddrPort{}
 		}
 	}
-	return p.handle(p.now, pk) == endpoint.Accept
+	if p.handle(p.now, pk) == endpoint.Accept {
+		return true
+	}
+	p.out.carriers.add(m, pk)
+	return false
 }
 
 // Flush writes what Send and its kind have collected, and gives the verdicts of
 // the last burst. Receive begins with it, so it is called only where nothing is
 // received any more, or something else has to come after what was sent.
-func (p *Port) Flush() { p.batch.flush() }
+func (p *Port) Flush() {
+	p.flushVerdicts()
+	p.batch.flush()
+}
+
+// flushVerdicts gives the verdicts that the last burst still lacks.
+func (p *Port) flushVerdicts() {
+	p.queue.flush()
+	p.out.carriers.clear()
+}
 
 // Send sends a segment towards the peer of a leg, at the latest when Flush or
 // Receive is called. The segment's pieces are not kept after the call. A

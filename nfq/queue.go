@@ -40,8 +40,9 @@ type queue struct {
 	verdicts verdicts
 	counters QueueCounters
 
-	batch   *batch // what waits to be written together
-	written func(n int, errno unix.Errno)
+	batch    *batch // what waits to be written together
+	written  func(n int, errno unix.Errno)
+	overflow func() // flushes the verdicts that a burst has too many of
 }
 
 // mmsghdr is struct mmsghdr of recvmmsg(2).
@@ -78,7 +79,7 @@ func openQueue(number uint16, pool *endpoint.Pool, b *batch) (*queue, error) {
 	if err != nil {
 		return nil, queueError(number, err)
 	}
-	q.batch, q.written = b, q.given
+	q.batch, q.written, q.overflow = b, q.given, q.flush
 	return q, nil
 }
 
@@ -190,7 +191,7 @@ func (q *queue) datagram(slab *endpoint.Buffer, n int, handle func(*message, *en
 			}
 			q.counters.Accepted++
 			if q.verdicts.full() {
-				q.flush()
+				q.overflow()
 			}
 			q.verdicts.accept(m.id)
 		case unix.NLMSG_ERROR:

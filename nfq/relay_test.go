@@ -29,6 +29,11 @@ type relay struct {
 	shard  int
 	server uint16 // port
 
+	// afterwards has what is sent on leave when the burst has been read, as a
+	// shard does it.
+	afterwards bool
+	late       []onward
+
 	// intercept, if set, sees each packet first; true ends the matter.
 	intercept func(r *relay, p *endpoint.Packet) (endpoint.Verdict, bool)
 
@@ -44,6 +49,30 @@ type relay struct {
 	taken, accepted, foreign atomic.Uint64
 	mallocs                  atomic.Uint64 // of the whole process while it ran
 	tooBig                   atomic.Int64  // MTU of the last "too big" about us
+}
+
+// onward is a segment that is sent on when its burst has been read.
+type onward struct {
+	leg    endpoint.Leg
+	tuple  endpoint.Tuple
+	header endpoint.IPHeader
+	s      endpoint.Segment
+}
+
+// send sends a segment on, now or when the burst has been read.
+func (r *relay) send(o onward) {
+	if r.afterwards {
+		o.s.Payload = append([]byte(nil), o.s.Payload...) // its slab is used again
+		r.late = append(r.late, o)
+		return
+	}
+	r.sendNow(&o)
+}
+
+func (r *relay) sendNow(o *onward) {
+	if err := r.port.Send(o.leg, &o.tuple, o.header, &o.s); err != nil {
+		r.t.Errorf("Send: %v", err)
+	}
 }
 
 func (r *relay) handle(now endpoint.Time, p *endpoint.Packet) endpoint.Verdict {
@@ -98,9 +127,7 @@ func (r *relay) handle(now endpoint.Time, p *endpoint.Packet) endpoint.Verdict {
 	if !t.IsIPv4() {
 		s.MSS = 1428
 	}
-	if err := r.port.Send(leg, &t, endpoint.IPHeader{TTL: p.TTL, DSCP: p.DSCP}, &s); err != nil {
-		r.t.Errorf("Send: %v", err)
-	}
+	r.send(onward{leg, t, endpoint.IPHeader{TTL: p.TTL, DSCP: p.DSCP}, s})
 	r.taken.Add(1)
 	return endpoint.Take
 }
@@ -119,6 +146,10 @@ func (r *relay) loop() {
 			r.t.Errorf("Receive: %v", err)
 			return
 		}
+		for i := range r.late {
+			r.sendNow(&r.late[i])
+		}
+		r.late = r.late[:0]
 	}
 }
 
@@ -144,7 +175,7 @@ func startRelays(t testing.TB, ns netns.NsHandle, in Intercept, server uint16, i
 			return
 		}
 		for i := range fw.in.Queues {
-			p, err := OpenPort(PortConfig{Queue: fw.QueueNumber(i), Pool: endpoint.NewPool(0), TUNs: tuns, Shard: i})
+			p, err := OpenPort(PortConfig{Queue: fw.QueueNumber(i), Pool: endpoint.NewPool(0), TUNs: tuns, Shard: i, Carry: in.Mode == Gateway})
 			if err != nil {
 				t.Error(err)
 				return

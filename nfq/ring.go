@@ -160,6 +160,21 @@ func (r *ring) add(fd, n int, done func(len int, errno unix.Errno)) {
 	r.n++
 }
 
+// extend makes the write that waits last longer by n octets, if it is to this file
+// and they fit, and returns where they are to be put; else nil.
+func (r *ring) extend(fd, n int) []byte {
+	if r.n == 0 {
+		return nil
+	}
+	w := &r.wait[r.n-1]
+	if w.fd != fd || w.len+n > slotSize {
+		return nil
+	}
+	at := (r.n-1)*slotSize + w.len
+	w.len += n
+	return r.slots[at : at+n : at+n]
+}
+
 // submit carries out all that waits. After an error the ring cannot be used
 // any more, and what it had not written is lost.
 func (r *ring) submit() error {

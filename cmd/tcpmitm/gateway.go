@@ -180,6 +180,7 @@ func (g *gateway) open() (err error) {
 		pool := endpoint.NewPool(heldOctets(&g.conf.Limits) / int64(n))
 		port, err := nfq.OpenPort(nfq.PortConfig{
 			Queue: g.firewall.QueueNumber(i), Pool: pool, TUNs: g.tuns, Shard: i, Local: local, Loopback: g.loopback,
+			Carry: !local, // there the packet may be a socket's of this host
 		})
 		if err != nil {
 			return err
