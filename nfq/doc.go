@@ -1,7 +1,8 @@
 // Package nfq is the kernel's edge, and the only package with system calls.
-// Packets come in through NFQUEUE, leave through TUN devices (or in the place of
-// packets that came, carry.go), and iptables rules lead them there. It decodes and encodes packets and knows nothing of
-// connections: what becomes of a packet is its caller's decision.
+// Packets come in through NFQUEUE, leave through TUN devices or in the place of
+// packets that came (carry.go), and iptables rules lead them there. It decodes
+// and encodes packets and knows nothing of connections: what becomes of a packet
+// is its caller's decision.
 //
 // A program uses it in this order:
 //
