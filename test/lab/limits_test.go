@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -86,6 +87,68 @@ func wantPolicy(t *testing.T, l *Lab, p *Proxy, f Family, policy string) {
 		if !errors.As(err, &late) || !late.Timeout() {
 			t.Errorf("got %v, want silence", err)
 		}
+	}
+}
+
+// TestHalfOpenLimitsWithTraffic has clients call a server that never answers until
+// the limit of handshakes is reached, and wants the same as TestLimitsWithTraffic.
+func TestHalfOpenLimitsWithTraffic(t *testing.T) {
+	t.Parallel()
+	if Plain {
+		t.Log("plain forwarding has no limits")
+		return
+	}
+	for _, c := range []struct{ limit, policy, reason string }{
+		{"half_open = 4", "pass", "over-half-open"},
+		{"half_open = 4", "reset", "over-half-open"},
+		{"half_open_per_source = 4", "drop", "over-half-open-source"},
+		{"half_open_per_source = 4", "reset", "over-half-open-source"},
+	} {
+		t.Run(strings.ReplaceAll(c.limit, " = ", "-")+"-"+c.policy, func(t *testing.T) {
+			l := New(t, Options{})
+			p := l.StartProxy(fmt.Sprintf("%s[limits]\n%s\nsyn_cookies = \"never\"\nover_limit = %q\n", clientSide, c.limit, c.policy))
+			l.EachFamily(func(t *testing.T, f Family) {
+				serve(t, l.Server, f.At(7000), echo)
+				tables := "iptables"
+				if f == IPv6 {
+					tables = "ip6tables"
+				}
+				l.Server.Run(tables, "-A", "INPUT", "-p", "tcp", "--dport", "7009", "-j", "DROP")
+				old := dial(t, l, f.At(7000))
+				exchange(t, "below the limit", old, "old")
+				const called, patience = 4, 4 * time.Second
+				var calls sync.WaitGroup
+				for range called {
+					calls.Go(func() {
+						if c, err := l.Client.Dial(f.At(7009), patience); err == nil {
+							_ = c.Close()
+							t.Error("a server that is silent has answered")
+						}
+					})
+				}
+				eventually(t, "all of them wait", soon, func() (bool, string) {
+					n := p.Counters().HalfOpen
+					return n == called, fmt.Sprintf("%d handshakes are in progress, want %d", n, called)
+				})
+				before := p.Drops(c.reason)
+				wantPolicy(t, l, p, f, c.policy)
+				if n := p.Drops(c.reason) - before; n == 0 {
+					t.Errorf("nothing was counted as %s", c.reason)
+				}
+				exchange(t, "the old connection", old, "still here")
+				calls.Wait()
+				l.Server.Run(tables, "-D", "INPUT", "-p", "tcp", "--dport", "7009", "-j", "DROP")
+				if out, err := p.Command("kill", "--all"); err != nil {
+					t.Errorf("kill --all: %v\n%s", err, out)
+				}
+				_ = old.Close()
+				wantNoConnections(t, p, soon)
+				again := dial(t, l, f.At(7000))
+				exchange(t, "below the limit again", again, "new")
+				_ = again.Close()
+				wantNoConnections(t, p, soon)
+			})
+		})
 	}
 }
 

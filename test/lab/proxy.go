@@ -278,6 +278,7 @@ func (p *Proxy) Stream(ctx context.Context, path string, to io.Writer) error {
 type Counters struct {
 	Goroutines   int    `json:"goroutines"`
 	Connections  int    `json:"connections"`
+	HalfOpen     int    `json:"half_open"`
 	Lingering    int    `json:"lingering"`
 	Timers       int    `json:"timers"`
 	Held         int    `json:"held"`
