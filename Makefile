@@ -21,7 +21,7 @@ MICRO       := ^Benchmark([^P]|P[^a]|Pa[^t])
 QUIET       := grep -Ev --line-buffered '^=== (PAUSE|CONT|NAME)|^=== RUN .*/|^\s+--- PASS'
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test unit sim fuzz interop lab lab-plain lab-race soak soak-short flood bench bench-quick bench-micro lint fmt deps-demo deps-test deps-bench root clean install uninstall man deb package-test
+.PHONY: help build demo test together unit sim fuzz interop lab lab-plain lab-race soak soak-short flood bench bench-quick bench-micro lint fmt deps-demo deps-test deps-bench root clean install uninstall man deb package-test
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,8 +35,12 @@ demo: root deps-demo build ## three network namespaces, real traffic, one ladder
 	@test/demo/demo.sh bin/tcpmitm
 
 test: root deps-test build ## all tests: unit, simulator, interop, package, namespace lab (root, under 15 minutes)
-	@$(MAKE) --no-print-directory -k unit sim interop package-test lab soak-short $(if $(RACE),lab-race)
+	@$(MAKE) --no-print-directory -k unit sim together lab $(if $(RACE),lab-race)
 	@echo "== all tests passed"
+
+# What waits more than it works. Each says what it has to say when it is over.
+together:
+	@$(MAKE) --no-print-directory -k -j2 -Otarget interop package-test soak-short
 
 unit: ## unit tests, with the race detector where there is a C compiler
 	@echo "== unit tests $(if $(RACE),with the race detector,without the race detector: no C compiler)"
@@ -59,7 +63,7 @@ interop: ## our endpoint with gVisor's, in virtual time (a module of its own; fe
 
 lab: root deps-test ## real programs in network namespaces (root)
 	@echo "== namespace lab: nginx, curl, iperf3, nc and tshark around tcpmitm, about 8 minutes"
-	@$(GO) test -v -count=1 -timeout 25m -parallel 4 ./test/lab 2>&1 | $(QUIET)
+	@$(GO) test -v -count=1 -timeout 25m -parallel 5 ./test/lab 2>&1 | $(QUIET)
 
 lab-race: root deps-test ## a part of the lab, against a tcpmitm that has the race detector (root)
 	@echo "== namespace lab, tcpmitm with the race detector, about a minute"
