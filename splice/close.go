@@ -191,8 +191,8 @@ func (s *Shard) remove(f *flow) {
 	for l := range f.legs {
 		leg := &f.legs[l]
 		leg.release()
-		if s.flows[leg.in].flow == f {
-			delete(s.flows, leg.in)
+		if s.flows[leg.in()].flow == f {
+			delete(s.flows, leg.in())
 		}
 	}
 }

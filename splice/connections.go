@@ -76,7 +76,7 @@ func (choose Chooser) meansWaiting(now endpoint.Time, w *waiting) bool {
 		return true
 	}
 	c := Candidate{
-		Conn: w.id, Client: w.legs[endpoint.Client].in.Source(), Server: w.legs[endpoint.Client].in.Destination(),
+		Conn: w.id, Client: w.legs[endpoint.Client].out.Destination(), Server: w.legs[endpoint.Client].out.Source(),
 		Rule: w.rule, Age: now.Sub(w.opened), Idle: now.Sub(w.opened),
 	}
 	for l := range w.legs {
@@ -135,7 +135,7 @@ func (f *flow) status(now endpoint.Time) Connection {
 		Conn:      f.id,
 		Client:    f.clientAddr(),
 		Server:    f.serverAddr(),
-		Target:    f.legs[endpoint.Server].in.Source(),
+		Target:    f.legs[endpoint.Server].out.Destination(),
 		Rule:      f.profile.rule,
 		Age:       now.Sub(f.opened),
 		Lingering: f.phase == lingering,

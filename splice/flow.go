@@ -82,13 +82,12 @@ type flow struct {
 	links[flow] // in one of the shard's lists
 }
 
-// leg is one side of a flow. The shard is the other side of it: in is the
-// tuple of what the peer sends, out of what we send.
+// leg is one side of a flow. The shard is the other side of it.
 type leg struct {
-	ep      *endpoint.Endpoint // nil before it is opened and after it is let go
-	in, out endpoint.Tuple
-	header  Header
-	last    endpoint.State // the last state before CLOSED
+	ep     *endpoint.Endpoint // nil before it is opened and after it is let go
+	out    endpoint.Tuple     // of what we send
+	header Header
+	last   endpoint.State // the last state before CLOSED
 
 	// written is how many octets were given to Write: what the other leg's
 	// peer has sent and this one's is to get.
@@ -122,6 +121,9 @@ type legRef struct {
 	flow *flow
 	leg  endpoint.Leg
 }
+
+// in is the tuple of what the peer sends.
+func (l *leg) in() endpoint.Tuple { return l.out.Reverse() }
 
 // state is the leg's state as `ss` shows it.
 func (l *leg) state() endpoint.State {

@@ -133,7 +133,8 @@ func (s *Shard) giveHalf(f *flow) {
 		f.holdsHalf = false
 		s.budget.halfOpen.Add(-1)
 		if c := s.budget.halfSources; c != nil {
-			c.add(&f.legs[endpoint.Client].in, -1)
+			in := f.legs[endpoint.Client].in()
+			c.add(&in, -1)
 		}
 		s.counters.HalfOpen--
 	}
@@ -146,7 +147,8 @@ func (s *Shard) givePlace(f *flow) {
 		f.holdsPlace = false
 		s.budget.connections.Add(-1)
 		if c := s.budget.sources; c != nil {
-			c.add(&f.legs[endpoint.Client].in, -1)
+			in := f.legs[endpoint.Client].in()
+			c.add(&in, -1)
 		}
 	}
 }

@@ -234,9 +234,10 @@ func (s *Shard) cross(now endpoint.Time, f *flow, l endpoint.Leg) {
 // through, about the next one that we expect: that number is outstanding, or
 // next to be sent, so that the peer believes it (RFC 5927, 4).
 func (s *Shard) reportUnreachable(leg *leg, l endpoint.Leg, flt *rules.Fault) {
-	e := unreachableBy(&leg.in, flt)
+	in := leg.in()
+	e := unreachableBy(&in, flt)
 	seg := endpoint.Segment{Seq: leg.ep.Info().RcvNxt, Flags: endpoint.ACK}
-	s.sent(s.dev.SendUnreachable(l, leg.header, &e, &leg.in, &seg))
+	s.sent(s.dev.SendUnreachable(l, leg.header, &e, &in, &seg))
 }
 
 // unreachableBy is the ICMP error that a fault makes about what in's sender

@@ -57,7 +57,7 @@ func (s *Shard) sniff(now endpoint.Time, f *flow, l endpoint.Leg, out bool, seg 
 	}
 	leg := &f.legs[l]
 	e.At, e.Conn, e.Client, e.Server, e.Rule = now, f.id, f.clientAddr(), f.serverAddr(), f.profile.rule
-	e.Tuple = leg.in
+	e.Tuple = leg.in()
 	if out {
 		e.Tuple = leg.out
 	}
@@ -98,7 +98,7 @@ func (s *Shard) sniffWaiting(now endpoint.Time, w *waiting, l endpoint.Leg, out 
 		return
 	}
 	leg, c := &w.legs[l], &w.legs[endpoint.Client]
-	e := WireEvent{At: now, Conn: w.id, Client: c.in.Source(), Server: c.in.Destination(), Rule: w.rule, Tuple: leg.in}
+	e := WireEvent{At: now, Conn: w.id, Client: c.out.Destination(), Server: c.out.Source(), Rule: w.rule, Tuple: leg.in()}
 	if out {
 		e.Tuple, e.Head = leg.out, leg.header
 	}

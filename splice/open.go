@@ -185,15 +185,14 @@ func asksECN(syn *endpoint.Segment) bool {
 func (s *Shard) addFlow(f *flow, in, srv endpoint.Tuple) {
 	f.timer.owner = f
 	c, v := &f.legs[endpoint.Client], &f.legs[endpoint.Server]
-	c.in, c.out = in, in.Reverse()
-	v.in, v.out = srv, srv.Reverse()
-	for _, t := range [...]endpoint.Tuple{c.in, v.in} {
+	c.out, v.out = in.Reverse(), srv.Reverse()
+	for _, t := range [...]endpoint.Tuple{in, srv} {
 		if w, ok := s.waiting.of[t]; ok {
 			s.forget(w.waiting)
 		}
 	}
-	s.flows[c.in] = legRef{f, endpoint.Client}
-	s.flows[v.in] = legRef{f, endpoint.Server}
+	s.flows[in] = legRef{f, endpoint.Client}
+	s.flows[srv] = legRef{f, endpoint.Server}
 	s.live.add(f)
 	s.charge(flowOctets)
 	s.enter(f)

@@ -231,5 +231,5 @@ func (s *Shard) drop(why endpoint.Reason) {
 }
 
 // serverAddr and clientAddr are the addresses as the client knows them.
-func (f *flow) clientAddr() netip.AddrPort { return f.legs[endpoint.Client].in.Source() }
-func (f *flow) serverAddr() netip.AddrPort { return f.legs[endpoint.Client].in.Destination() }
+func (f *flow) clientAddr() netip.AddrPort { return f.legs[endpoint.Client].out.Destination() }
+func (f *flow) serverAddr() netip.AddrPort { return f.legs[endpoint.Client].out.Source() }

@@ -37,7 +37,8 @@ func (s *Shard) sendReset(now endpoint.Time, f *flow, l endpoint.Leg, seg *endpo
 func (s *Shard) unreachable(now endpoint.Time, f *flow, e *endpoint.ICMPError) {
 	f.closed("server", ByUnreachable)
 	if f.syn != nil {
-		s.sent(s.dev.SendUnreachable(endpoint.Client, f.legs[endpoint.Client].header, e, &f.legs[endpoint.Client].in, f.syn))
+		in := f.legs[endpoint.Client].in()
+		s.sent(s.dev.SendUnreachable(endpoint.Client, f.legs[endpoint.Client].header, e, &in, f.syn))
 	}
 	s.abort(now, f, endpoint.Client)
 	s.abort(now, f, endpoint.Server)

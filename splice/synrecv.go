@@ -184,7 +184,8 @@ func (s *Shard) SYNRecv(now endpoint.Time, sum map[netip.Prefix]SYNRecv) {
 	}
 	for f := s.live.first; f != nil; f = f.next {
 		if f.holdsHalf {
-			add(netOf(&f.legs[endpoint.Client].in), 1, 0)
+			in := f.legs[endpoint.Client].in()
+			add(netOf(&in), 1, 0)
 		}
 	}
 }

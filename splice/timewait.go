@@ -25,14 +25,17 @@ type waiting struct {
 // could cut the peer's TIME-WAIT short (RFC 1337).
 type waitingLeg struct {
 	tw       endpoint.TimeWaitRecord
-	on       bool // in TIME-WAIT
-	in, out  endpoint.Tuple
+	on       bool           // in TIME-WAIT
+	out      endpoint.Tuple // of what we send
 	header   Header
 	iss, irs endpoint.Seq
 	last     endpoint.State
 	scaleIn  uint8
 	scaleOut uint8
 }
+
+// in is the tuple of what the peer sends.
+func (l *waitingLeg) in() endpoint.Tuple { return l.out.Reverse() }
 
 func (l *waitingLeg) state() endpoint.State {
 	if l.on {
@@ -64,7 +67,7 @@ func (s *Shard) rest(f *flow) bool {
 	for l := range f.legs {
 		leg := &f.legs[l]
 		w.legs[l] = waitingLeg{
-			in: leg.in, out: leg.out, header: leg.header, iss: leg.iss, irs: leg.irs,
+			out: leg.out, header: leg.header, iss: leg.iss, irs: leg.irs,
 			last: leg.last, scaleIn: leg.scaleIn, scaleOut: leg.scaleOut,
 		}
 		w.written[l] = leg.delivered()
@@ -91,7 +94,7 @@ func (s *Shard) keepWaiting(w *waiting) {
 		s.forget(list.first)
 	}
 	for l := range w.legs {
-		list.of[w.legs[l].in] = waitingRef{w, endpoint.Leg(l)}
+		list.of[w.legs[l].in()] = waitingRef{w, endpoint.Leg(l)}
 	}
 	list.add(w)
 	s.charge(waitingOctets)
@@ -117,7 +120,7 @@ func (s *Shard) forget(w *waiting) {
 	s.charge(-waitingOctets)
 	s.wheel.stop(&w.timer)
 	for l := range w.legs {
-		if in := w.legs[l].in; list.of[in].waiting == w {
+		if in := w.legs[l].in(); list.of[in].waiting == w {
 			delete(list.of, in)
 		}
 	}
@@ -183,7 +186,7 @@ func (s *Shard) observeWaiting(now endpoint.Time, w *waiting, l endpoint.Leg, ou
 	leg, c := &w.legs[l], &w.legs[endpoint.Client]
 	e := &s.event
 	*e = SegmentEvent{
-		At: now, Conn: w.id, Client: c.in.Source(), Server: c.in.Destination(), Rule: w.rule,
+		At: now, Conn: w.id, Client: c.out.Destination(), Server: c.out.Source(), Rule: w.rule,
 		Leg: l, Out: out, Seq: seg.Seq, Ack: seg.Ack, ISS: leg.iss, IRS: leg.irs,
 		Flags: seg.Flags, Window: seg.Window, Options: seg.Options, Len: seg.PayloadLen(),
 		Before: state, After: state, Reason: why, Segment: seg,
@@ -202,9 +205,9 @@ func (s *Shard) observeWaiting(now endpoint.Time, w *waiting, l endpoint.Leg, ou
 func (w *waiting) status(now endpoint.Time) Connection {
 	c := Connection{
 		Conn:      w.id,
-		Client:    w.legs[endpoint.Client].in.Source(),
-		Server:    w.legs[endpoint.Client].in.Destination(),
-		Target:    w.legs[endpoint.Server].in.Source(),
+		Client:    w.legs[endpoint.Client].out.Destination(),
+		Server:    w.legs[endpoint.Client].out.Source(),
+		Target:    w.legs[endpoint.Server].out.Destination(),
 		Rule:      w.rule,
 		Age:       now.Sub(w.opened),
 		Lingering: true,

@@ -76,8 +76,8 @@ func TestRecordsAreBounded(t *testing.T) {
 	p := newPlaybook(t, Options{})
 	for i := range maxWaiting + 3 {
 		w := &waiting{id: uint64(i)}
-		w.legs[0].in.SrcPort, w.legs[0].in.Src[0] = uint16(i), byte(i>>16)
-		w.legs[1].in = w.legs[0].in.Reverse()
+		w.legs[0].out.SrcPort, w.legs[0].out.Src[0] = uint16(i), byte(i>>16)
+		w.legs[1].out = w.legs[0].out.Reverse()
 		w.legs[1].on = true
 		p.shard.keepWaiting(w)
 	}

@@ -99,8 +99,9 @@ func made() *results {
 	r.add("haproxy", "one", 2, 20)
 	r.add("tcpmitm", "p99", 0, 2)
 	r.add("haproxy", "p99", 0, 1)
-	r.Idle["plain"] = []idleSample{{0, 0, 0}, {10000, 0, 30000 << 10}}
-	r.Idle["tcpmitm"] = []idleSample{{0, 10 << 20, 0}, {10000, 10<<20 + 20000<<10, 60000 << 10}}
+	r.Idle["plain"] = []idleSample{{}, {Connections: 10000, Machine: 30000 << 10, TurnMachine: 8}}
+	r.Idle["tcpmitm"] = []idleSample{{Resident: 10 << 20}, {Connections: 10, Resident: 10 << 20, TurnProcess: 10, TurnMachine: 20},
+		{Connections: 10000, Resident: 10<<20 + 20000<<10, Machine: 60000 << 10, TurnProcess: 15, TurnMachine: 22}}
 	return r
 }
 
@@ -129,16 +130,32 @@ func TestMediansAndRatios(t *testing.T) {
 	}
 }
 
+func TestTurnsNeedTwoNumbersOfConnections(t *testing.T) {
+	r := made()
+	if few, many, ok := r.turns("tcpmitm"); !ok || few.Connections != 10 || many.Connections != 10000 {
+		t.Errorf("turns are compared of %d and %d connections, %v", few.Connections, many.Connections, ok)
+	}
+	for _, other := range []string{"plain", "haproxy"} {
+		if _, _, ok := r.turns(other); ok {
+			t.Errorf("turns of %s are compared with nothing", other)
+		}
+	}
+	if text := r.text(); !strings.Contains(text, "10: 10.0, 10000: 15.0") || !strings.Contains(text, "1.50") {
+		t.Errorf("the report has no turns:\n%s", text)
+	}
+}
+
 func TestTargetsAreJudged(t *testing.T) {
 	r := made()
 	r.Micro = map[string]microSample{"BusyFlow/10": {1000, 0}, "BusyFlow/100000": {1400, 0}}
 	want := map[string]bool{
-		"one stream, of the null datapath":                         true,
-		"one stream, of HAProxy":                                   true,
-		"99th percentile of these, of HAProxy":                     false,
-		"idle connection, KiB of the process (10000 of them)":      true,
-		"a segment of a busy flow among 100,000, of that among 10": false,
-		"allocations, a segment (BusyFlow)":                        true,
+		"one stream, of the null datapath":                                            true,
+		"one stream, of HAProxy":                                                      true,
+		"99th percentile of these, of HAProxy":                                        false,
+		"idle connection, KiB of the process (10000 of them)":                         true,
+		"an exchange on 10000 connections in turn, of that on 10: CPU of the process": false,
+		"a segment of a busy flow among 100,000, of that among 10":                    false,
+		"allocations, a segment (BusyFlow)":                                           true,
 	}
 	got := r.judge()
 	if len(got) != len(want) {
@@ -150,7 +167,7 @@ func TestTargetsAreJudged(t *testing.T) {
 		}
 	}
 	text := r.text()
-	for _, part := range []string{"| MISS |", "| PASS |", "20.0 (10.0 - 30.0)", "Targets: 2 of 6 missed"} {
+	for _, part := range []string{"| MISS |", "| PASS |", "20.0 (10.0 - 30.0)", "Targets: 3 of 7 missed"} {
 		if !strings.Contains(text, part) {
 			t.Errorf("the report does not say %q:\n%s", part, text)
 		}

@@ -35,11 +35,12 @@ type idleResult struct {
 	connections int
 	resident    int64 // of the contender, in octets
 	machine     int64 // what the machine has less than without connections
+	turn        turnResult
 	note        string
 }
 
 // runIdle opens connections up to each of the counts in turn, has each carry
-// a few octets both ways, and reads the memory.
+// a few octets both ways, reads the memory, and has them carry some more.
 func runIdle(s *site, counts []int) (results []idleResult, err error) {
 	h := &holders{site: s}
 	defer h.close()
@@ -67,6 +68,11 @@ func runIdle(s *site, counts []int) (results []idleResult, err error) {
 		r.machine = free - now
 		if s.pid() != 0 {
 			if r.resident, err = memory(s.pid()); err != nil {
+				return results, err
+			}
+		}
+		if r.connections > 0 {
+			if r.turn, err = runTurns(h); err != nil {
 				return results, err
 			}
 		}
@@ -196,6 +202,14 @@ func hold(args []string) error {
 	}
 	k := &keeper{to: args[0]}
 	for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
+		if n, ok := asTurn(lines.Text()); ok {
+			problem := ""
+			if err := k.turn(n); err != nil {
+				problem = strings.ReplaceAll(err.Error(), "\n", ", ")
+			}
+			fmt.Println(problem)
+			continue
+		}
 		n, err := strconv.Atoi(lines.Text())
 		if err != nil {
 			return err

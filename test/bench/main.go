@@ -33,9 +33,9 @@ type plan struct {
 	results string // file
 }
 
-var fullPlan = plan{rounds: 5, stream: 3 * time.Second, web: 3, ping: time.Second, idle: []int{1000, 100000}, micro: "1s"}
+var fullPlan = plan{rounds: 5, stream: 3 * time.Second, web: 3, ping: time.Second, idle: []int{10, 1000, 100000}, micro: "1s"}
 
-var quickPlan = plan{rounds: 2, stream: time.Second, web: 1, ping: 300 * time.Millisecond, idle: []int{1000}, micro: "300ms"}
+var quickPlan = plan{rounds: 2, stream: time.Second, web: 1, ping: 300 * time.Millisecond, idle: []int{10, 1000}, micro: "300ms"}
 
 // roles are what the program starts itself as, on the client and the server.
 var roles = map[string]func([]string) error{roleEcho: echo, roleHold: hold}

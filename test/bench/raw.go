@@ -73,6 +73,11 @@ func (r raw) exchange(b []byte) error {
 		}
 		sent += n
 	}
+	return r.receive(b)
+}
+
+// receive fills b.
+func (r raw) receive(b []byte) error {
 	for got := 0; got < len(b); {
 		var n int
 		err := retry(func() (err error) {

@@ -49,6 +49,7 @@ func (r *results) text() string {
 	}
 	r.writeLatency(&b)
 	r.writeIdle(&b)
+	r.writeTurns(&b)
 	r.writeRatios(&b)
 	r.writeTargets(&b)
 	for _, n := range r.Notes {
@@ -136,6 +137,31 @@ func (r *results) writeIdle(b *strings.Builder) {
 		rows = append(rows, []string{nameOf(key), strings.Join(parts, ", "), each, machine})
 	}
 	writeTable(b, "Memory", rows)
+}
+
+func (r *results) writeTurns(b *strings.Builder) {
+	rows := [][]string{{"contender", "process, us of CPU", "most connections, of fewest", "machine, us of CPU", "most connections, of fewest"}}
+	for _, key := range r.Contenders {
+		few, many, ok := r.turns(key)
+		if !ok {
+			continue
+		}
+		var process, machine []string
+		for _, i := range r.Idle[key] {
+			if i.TurnMachine > 0 {
+				process = append(process, fmt.Sprintf("%d: %.1f", i.Connections, i.TurnProcess))
+				machine = append(machine, fmt.Sprintf("%d: %.1f", i.Connections, i.TurnMachine))
+			}
+		}
+		row := []string{nameOf(key), "-", "-", strings.Join(machine, ", "), fmt.Sprintf("%.2f", many.TurnMachine/few.TurnMachine)}
+		if few.TurnProcess > 0 {
+			row[1], row[2] = strings.Join(process, ", "), fmt.Sprintf("%.2f", many.TurnProcess/few.TurnProcess)
+		}
+		rows = append(rows, row)
+	}
+	if len(rows) > 1 {
+		writeTable(b, fmt.Sprintf("%d octets there and back, on connections in turn, %d of them at a time", idleHello, turnWindow), rows)
+	}
 }
 
 func (r *results) writeRatios(b *strings.Builder) {

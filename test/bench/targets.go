@@ -63,6 +63,10 @@ func (r *results) judge() []verdict {
 	if resident, _, n, ok := r.perConnection("tcpmitm"); ok {
 		add(fmt.Sprintf("idle connection, KiB of the process (%d of them)", n), resident/1024, true, idleTarget/1024)
 	}
+	if few, many, ok := r.turns("tcpmitm"); ok && few.TurnProcess > 0 {
+		add(fmt.Sprintf("an exchange on %d connections in turn, of that on %d: CPU of the process", many.Connections, few.Connections),
+			many.TurnProcess/few.TurnProcess, true, flowsTarget)
+	}
 	for _, kind := range []struct{ name, text string }{
 		{"FlowsInTurn", "a segment among 100,000 flows in turn, of that among 10"},
 		{"BusyFlow", "a segment of a busy flow among 100,000, of that among 10"},
