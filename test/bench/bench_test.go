@@ -145,17 +145,29 @@ func TestTurnsNeedTwoNumbersOfConnections(t *testing.T) {
 	}
 }
 
+func TestSegmentsAreCounted(t *testing.T) {
+	text := "Ip: Forwarding\nIp: 1\nTcp: RtoMin InSegs OutSegs RetransSegs\nTcp: 200 1000 234 7\nUdp: InSegs\nUdp: 5\n"
+	if n, err := parseSegments(text); n != 1234 || err != nil {
+		t.Errorf("%d segments, %v; want 1234", n, err)
+	}
+	for _, bad := range []string{"", "Tcp: InSegs OutSegs\n", "Tcp: InSegs\nTcp: 5\n", "Tcp: InSegs OutSegs\nTcp: 5 x\n"} {
+		if n, err := parseSegments(bad); err == nil {
+			t.Errorf("%q has %d segments", bad, n)
+		}
+	}
+}
+
 func TestTargetsAreJudged(t *testing.T) {
 	r := made()
 	r.Micro = map[string]microSample{"BusyFlow/10": {1000, 0}, "BusyFlow/100000": {1400, 0}}
 	want := map[string]bool{
-		"one stream, of the null datapath":                                            true,
-		"one stream, of HAProxy":                                                      true,
-		"99th percentile of these, of HAProxy":                                        false,
-		"idle connection, KiB of the process (10000 of them)":                         true,
-		"an exchange on 10000 connections in turn, of that on 10: CPU of the process": false,
-		"a segment of a busy flow among 100,000, of that among 10":                    false,
-		"allocations, a segment (BusyFlow)":                                           true,
+		"one stream, of the null datapath":                                          true,
+		"one stream, of HAProxy":                                                    true,
+		"99th percentile of these, of HAProxy":                                      false,
+		"idle connection, KiB of the process (10000 of them)":                       true,
+		"a segment on 10000 connections in turn, of that on 10: CPU of the process": false,
+		"a segment of a busy flow among 100,000, of that among 10":                  false,
+		"allocations, a segment (BusyFlow)":                                         true,
 	}
 	got := r.judge()
 	if len(got) != len(want) {

@@ -140,22 +140,23 @@ func (r *results) writeIdle(b *strings.Builder) {
 }
 
 func (r *results) writeTurns(b *strings.Builder) {
-	rows := [][]string{{"contender", "process, us of CPU", "most connections, of fewest", "machine, us of CPU", "most connections, of fewest"}}
+	rows := [][]string{{"contender", "segments", "process, us of CPU for one", "most connections, of fewest", "machine, us", "most connections, of fewest"}}
 	for _, key := range r.Contenders {
 		few, many, ok := r.turns(key)
 		if !ok {
 			continue
 		}
-		var process, machine []string
+		var segments, process, machine []string
 		for _, i := range r.Idle[key] {
 			if i.TurnMachine > 0 {
+				segments = append(segments, fmt.Sprintf("%.1f", i.Segments))
 				process = append(process, fmt.Sprintf("%d: %.1f", i.Connections, i.TurnProcess))
 				machine = append(machine, fmt.Sprintf("%d: %.1f", i.Connections, i.TurnMachine))
 			}
 		}
-		row := []string{nameOf(key), "-", "-", strings.Join(machine, ", "), fmt.Sprintf("%.2f", many.TurnMachine/few.TurnMachine)}
+		row := []string{nameOf(key), strings.Join(segments, ", "), "-", "-", strings.Join(machine, ", "), fmt.Sprintf("%.2f", many.TurnMachine/few.TurnMachine)}
 		if few.TurnProcess > 0 {
-			row[1], row[2] = strings.Join(process, ", "), fmt.Sprintf("%.2f", many.TurnProcess/few.TurnProcess)
+			row[2], row[3] = strings.Join(process, ", "), fmt.Sprintf("%.2f", many.TurnProcess/few.TurnProcess)
 		}
 		rows = append(rows, row)
 	}

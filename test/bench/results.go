@@ -32,14 +32,15 @@ type results struct {
 const machineFrom = 5000
 
 // idleSample is the memory at some number of idle connections, in octets, and
-// what an exchange costs that they have in turn, in microseconds of processor
-// time.
+// what a segment costs when they have something to say in turn, in microseconds
+// of processor time.
 type idleSample struct {
 	Connections int     `json:"connections"`
 	Resident    int64   `json:"resident"`
 	Machine     int64   `json:"machine"`
 	TurnProcess float64 `json:"turn_process"`
 	TurnMachine float64 `json:"turn_machine"`
+	Segments    float64 `json:"segments"` // of an exchange
 }
 
 // spread is the middle and the ends of some samples.
@@ -78,7 +79,7 @@ func (r *results) addOwn(s *site, metric string, round int, value float64) {
 }
 
 func (r *results) addIdle(s *site, i idleResult) {
-	r.Idle[s.key] = append(r.Idle[s.key], idleSample{i.connections, i.resident, i.machine, i.turn.process * 1e6, i.turn.machine * 1e6})
+	r.Idle[s.key] = append(r.Idle[s.key], idleSample{i.connections, i.resident, i.machine, i.turn.process * 1e6, i.turn.machine * 1e6, i.turn.segments})
 	if i.note != "" {
 		r.Notes = append(r.Notes, s.name+": "+i.note)
 	}
@@ -160,8 +161,8 @@ func (r *results) perConnection(contender string) (resident, machine float64, co
 	return resident, 0, n, true
 }
 
-// turns are the costs of an exchange with the fewest and with the most
-// connections that have theirs in turn; of the process, if it has one.
+// turns are the costs of a segment with the fewest and with the most connections
+// in turn.
 func (r *results) turns(contender string) (few, many idleSample, ok bool) {
 	list := slices.DeleteFunc(slices.Clone(r.Idle[contender]), func(i idleSample) bool { return i.TurnMachine == 0 })
 	if len(list) < 2 {

@@ -64,7 +64,7 @@ func (r *results) judge() []verdict {
 		add(fmt.Sprintf("idle connection, KiB of the process (%d of them)", n), resident/1024, true, idleTarget/1024)
 	}
 	if few, many, ok := r.turns("tcpmitm"); ok && few.TurnProcess > 0 {
-		add(fmt.Sprintf("an exchange on %d connections in turn, of that on %d: CPU of the process", many.Connections, few.Connections),
+		add(fmt.Sprintf("a segment on %d connections in turn, of that on %d: CPU of the process", many.Connections, few.Connections),
 			many.TurnProcess/few.TurnProcess, true, flowsTarget)
 	}
 	for _, kind := range []struct{ name, text string }{
