@@ -164,12 +164,6 @@ func (l *leg) delivered() uint64 {
 	return l.written
 }
 
-// mirrors keeps a copy of the options that the other leg's are made from.
-func (f *flow) mirrors(o *endpoint.Options) {
-	c := *o
-	f.mirror = &c
-}
-
 // parted tells that the leg's peer has sent all and its FIN, and has
 // acknowledged all but, perhaps, the FIN that was passed on to it.
 func (l *leg) parted() bool {

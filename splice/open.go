@@ -150,21 +150,20 @@ func (s *Shard) openNew(now endpoint.Time, p *endpoint.Packet, key endpoint.Tupl
 // open lets the client's SYN in, once no fault keeps it: the server is
 // dialled, or client first the client answered.
 func (s *Shard) open(now endpoint.Time, f *flow, seg *endpoint.Segment) {
-	syn := endpoint.Segment{
-		Seq: seg.Seq, Flags: seg.Flags, ECN: seg.ECN, Window: seg.Window, Options: seg.Options,
-	}
+	syn := s.spares.hold(seg)
 	if s.opt.Order == rules.ClientFirst {
 		f.deadline = s.handshakeDeadline(f, endpoint.Never)
-		s.answerAlone(now, f, &syn)
+		s.answerAlone(now, f, syn)
+		s.spares.letGo(syn)
 	} else {
-		f.syn = &syn
+		f.syn = syn
 		f.deadline = s.handshakeDeadline(f, f.lastSYN.Add(synPatience))
 		f.phase = dialling
-		f.legs[endpoint.Client].recordIn(now, &syn)
+		f.legs[endpoint.Client].recordIn(now, syn)
 		if s.segments != nil {
-			s.observe(now, f, endpoint.Client, false, &syn, endpoint.Listen, endpoint.ReasonNone, noteHeld)
+			s.observe(now, f, endpoint.Client, false, syn, endpoint.Listen, endpoint.ReasonNone, noteHeld)
 		}
-		s.dial(now, f, &syn.Options, asksECN(&syn), f.after)
+		s.dial(now, f, &syn.Options, asksECN(syn), f.after)
 	}
 	s.markDirty(f)
 }
@@ -230,9 +229,10 @@ func (s *Shard) answerClient(now endpoint.Time, f *flow) {
 	syn := f.syn
 	f.syn = nil
 	s.drop(l.ep.HandleSegment(now, syn))
-	f.learnSYN(endpoint.Client, syn)
+	s.learnSYN(f, endpoint.Client, syn)
 	l.note()
 	s.markDirty(f)
+	s.spares.letGo(syn)
 }
 
 // openToClient makes the endpoint of the client leg, which is then to be given
@@ -258,7 +258,7 @@ func (s *Shard) answerAlone(now endpoint.Time, f *flow, syn *endpoint.Segment) {
 	o := s.openOurs(now, &l.out)
 	s.openToClient(now, f, &o)
 	f.phase = answering
-	f.mirrors(&syn.Options)
+	f.mirror = s.spares.mirror(&syn.Options)
 	f.ecn = asksECN(syn)
 	s.deliver(now, f, endpoint.Client, syn, "")
 }

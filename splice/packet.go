@@ -147,7 +147,7 @@ func (s *Shard) deliver(now endpoint.Time, f *flow, l endpoint.Leg, seg *endpoin
 	s.drop(why)
 	after := leg.ep.State()
 	if seg.Flags.Has(endpoint.SYN) && after != before && after != endpoint.Closed {
-		f.learnSYN(l, seg)
+		s.learnSYN(f, l, seg)
 	}
 	leg.note()
 	if s.segments != nil {
@@ -160,13 +160,14 @@ func (s *Shard) deliver(now endpoint.Time, f *flow, l endpoint.Leg, seg *endpoin
 
 // learnSYN keeps what the other leg needs to know of the peer's SYN or
 // SYN-ACK, and what explains its windows.
-func (f *flow) learnSYN(l endpoint.Leg, seg *endpoint.Segment) {
+func (s *Shard) learnSYN(f *flow, l endpoint.Leg, seg *endpoint.Segment) {
 	leg := &f.legs[l]
 	leg.irs = seg.Seq
 	leg.peerOffersScale = seg.Options.Has&endpoint.HasWindowScale != 0
 	leg.peerOffered = min(seg.Options.WindowScale, 14)
 	if l == endpoint.Server {
-		f.mirrors(&seg.Options)
+		s.spares.forget(f.mirror)
+		f.mirror = s.spares.mirror(&seg.Options)
 		// A SYN-ACK agrees to ECN with ECE alone (RFC 3168, 6.1.1).
 		f.ecn = seg.Flags&(endpoint.ECE|endpoint.CWR) == endpoint.ECE
 	}

@@ -54,6 +54,7 @@ type Shard struct {
 	// dirty are the flows that want a turn; dirtySpare is the same slice of
 	// the turn before, for reuse.
 	dirty, dirtySpare []*flow
+	spares            spares
 	// spare is made for a new connection that was not to be one: a flood
 	// makes no garbage.
 	spare *flow

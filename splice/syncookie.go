@@ -281,9 +281,9 @@ func (s *Shard) answerCookie(now endpoint.Time, f *flow, iss endpoint.Seq, syn *
 	l.ep = endpoint.NewPassive(&f.profile.legs[endpoint.Client].cfg, o)
 	f.phase = answering
 	f.deadline = s.handshakeDeadline(f, endpoint.Never)
-	f.mirrors(&syn.Options)
+	f.mirror = s.spares.mirror(&syn.Options)
 	s.drop(l.ep.HandleSegment(now, syn))
-	f.learnSYN(endpoint.Client, syn)
+	s.learnSYN(f, endpoint.Client, syn)
 	for n := 0; n < maxSegmentsPerTurn && l.ep.PollSegment(now, &s.seg); n++ {
 		if s.seg.Flags.Has(endpoint.SYN) {
 			l.offeredScale = s.seg.Options.Has&endpoint.HasWindowScale != 0
