@@ -96,6 +96,25 @@ func (in *Intercept) letThrough(v6 bool) (warning string, err error) {
 	return "", install(b.program, []*table{in.passTable()})
 }
 
+// ShowBeside returns what Install would add by the other kind of iptables, in the
+// network namespace of the calling thread, as its -save prints it. Where nobody
+// can know, for want of root, a comment says why.
+func (f *Firewall) ShowBeside() (lines []string) {
+	for _, v6 := range []bool{false, true} {
+		if !f.in.covers(v6) {
+			continue
+		}
+		switch b, err := lookBeside(v6); {
+		case err != nil:
+			lines = append(lines, "# "+err.Error())
+		case b.filters():
+			lines = append(lines, fmt.Sprintf("# %s, by %s, whose filter this host uses as well", familyName(v6), b.program))
+			lines = append(lines, f.in.passTable().save()...)
+		}
+	}
+	return lines
+}
+
 // passTable is the part of the filter's rules that lets through what we send.
 func (in *Intercept) passTable() *table {
 	t := &table{name: "filter"}

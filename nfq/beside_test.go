@@ -43,6 +43,12 @@ func TestBothKindsLetThroughWhatWeSend(t *testing.T) {
 			before := save()
 			f := newFirewall(t, Intercept{})
 			inNamespace(t, ns, func() {
+				shown := strings.Join(f.ShowBeside(), "\n")
+				for _, want := range []string{"# IPv4, by iptables-" + other + ",", "\n-A FORWARD -j TCPMITM-FWD\n", "\n-A TCPMITM-FWD -i mitm-s -j ACCEPT\n"} {
+					if n := strings.Count(shown, want); n != 1 {
+						t.Errorf("%d times %q in what would be added by iptables-%s:\n%s", n, want, other, shown)
+					}
+				}
 				for range 2 {
 					if warnings, err := f.Install(); err != nil || len(warnings) > 0 {
 						t.Errorf("Install: %v, warnings %q", err, warnings)
@@ -76,6 +82,9 @@ func TestLookingMakesNoTables(t *testing.T) {
 	ns := newNamespace(t)
 	f := newFirewall(t, Intercept{})
 	inNamespace(t, ns, func() {
+		if lines := f.ShowBeside(); len(lines) > 0 {
+			t.Errorf("the other kind is not in use, and would get %q", lines)
+		}
 		if _, err := f.Install(); err != nil {
 			t.Error(err)
 		}

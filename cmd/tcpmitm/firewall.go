@@ -43,7 +43,7 @@ func newFirewallPlan() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			_, err = fmt.Fprintln(c.OutOrStdout(), strings.Join(fw.Show(), "\n"))
+			_, err = fmt.Fprintln(c.OutOrStdout(), strings.Join(append(fw.Show(), fw.ShowBeside()...), "\n"))
 			return err
 		},
 	}
