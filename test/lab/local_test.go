@@ -59,3 +59,30 @@ func TestLocal(t *testing.T) {
 		}
 	})
 }
+
+// TestLoopbackSetting: which of the host's connections with itself are taken is
+// the setting's to say, and where it says nothing, that of what is named.
+func TestLoopbackSetting(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		loopback, named string
+		taken           bool
+	}{
+		{"always", "", true},
+		{"always", "ports = [7000]\n", true},
+		{"always", "ports = [7001]\n", false},
+		{"auto", "", false},
+		{"auto", "servers = [\"127.0.0.0/8\", \"::1/128\"]\n", true},
+		{"never", "ports = [7000]\n", false},
+	} {
+		t.Run(c.loopback+" "+strings.TrimSpace(strings.Split(c.named, "=")[0]), func(t *testing.T) {
+			l := New(t, Options{})
+			p := l.StartProxy("[intercept]\nmode = \"local\"\nloopback = \"" + c.loopback + "\"\n" + c.named)
+			l.EachFamily(func(t *testing.T, f Family) {
+				to := netip.AddrPortFrom(f.own()[0], 7000)
+				serve(t, l.Gateway, to, echo)
+				l.wantSpliced(p, "the host calls itself", l.Gateway, to, "data", c.taken)
+			})
+		})
+	}
+}
