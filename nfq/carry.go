@@ -3,6 +3,8 @@ package nfq
 import (
 	"encoding/binary"
 
+	"golang.org/x/sys/unix"
+
 	"tcpmitm/endpoint"
 )
 
@@ -67,6 +69,13 @@ func (c *carriers) take(t *endpoint.Tuple) *carrier {
 	return nil
 }
 
+// leave gives up the carriers of t: a packet of it leaves by the device now, and on
+// a link with several queues one that is carried might overtake it.
+func (c *carriers) leave(t *endpoint.Tuple) {
+	for c.left > 0 && c.take(t) != nil {
+	}
+}
+
 // clear forgets all: their verdicts are given.
 func (c *carriers) clear() { c.n, c.left = 0, 0 }
 
@@ -78,8 +87,8 @@ func (m *message) carries() bool {
 		return false
 	}
 	if b[0] == 0x45 {
-		// What was put together of fragments has no DF, and the kernel would
-		// take the packet apart again.
+		// The kernel takes apart again what it has put together of fragments,
+		// and such a packet mostly has no DF.
 		return b[6] == 0x40 && b[7] == 0
 	}
 	return b[0]>>4 == 6 && len(b) >= ipv6HeaderLen && b[6] == protoTCP
@@ -131,4 +140,27 @@ func (o *output) carry(c *carrier, headers []byte, tcp int, pseudo uint64, s *en
 	o.counters.Packets++
 	o.counters.Carried++
 	o.counters.Octets += uint64(length)
+}
+
+// firstUserNamespace is the inode of the user namespace that the host itself is in
+// (PROC_USER_INIT_INO).
+const firstUserNamespace = 0xeffffffd
+
+// mayCarry tells whether the kernel lets a packet go on with other octets, in the
+// network namespace of the calling thread. It does not where that belongs to
+// another user namespace than the host's, as in a rootless container: there, newer
+// kernels drop the packet and call it no error.
+func mayCarry() bool {
+	fd, err := unix.Open("/proc/thread-self/ns/net", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return false
+	}
+	defer unix.Close(fd)
+	owner, err := unix.IoctlRetInt(fd, unix.NS_GET_USERNS)
+	if err != nil {
+		return false // it is above ours, and whose is not for us to know
+	}
+	defer unix.Close(owner)
+	var st unix.Stat_t
+	return unix.Fstat(owner, &st) == nil && st.Ino == firstUserNamespace
 }

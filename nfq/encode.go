@@ -76,8 +76,10 @@ func (o *output) segment(leg endpoint.Leg, t *endpoint.Tuple, h endpoint.IPHeade
 	}
 	v.put(b)
 	var on *carrier
-	if leg == endpoint.Client && v.gso == 0 && h.Corrupt == 0 && !h.Loopback && length <= maxCarried && ttl(h) > 1 {
-		if on = o.carriers.take(t); on != nil {
+	if leg == endpoint.Client && o.carriers.left > 0 {
+		if v.gso != 0 || h.Corrupt != 0 || h.Loopback || length > maxCarried || ttl(h) == 1 {
+			o.carriers.leave(t)
+		} else if on = o.carriers.take(t); on != nil {
 			h.TTL = ttl(h) - 1 // nobody counts it down any more
 		}
 	}

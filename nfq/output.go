@@ -13,7 +13,7 @@ import (
 // SendCounters say what went out.
 type SendCounters struct {
 	Packets uint64 // a super-packet is one
-	Carried uint64 // of these: in packets that had been taken; the others by the TUN devices
+	Carried uint64 // of these: in packets that had been taken; the others by the devices
 	Octets  uint64 // of the packets, from the IP header on
 	Lost    uint64 // packets that the kernel did not take
 }

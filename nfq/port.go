@@ -24,7 +24,8 @@ type PortConfig struct {
 	// Local is set in local mode, where loopback addresses may occur.
 	Local bool
 	// Carry lets a server's packet that was taken go on with a segment to its
-	// client in it, which then does not leave by the TUN device.
+	// client in it, where the kernel allows that; the segment then does not
+	// leave by the TUN device.
 	Carry bool
 	// Loopback is the way back into the host for connections of the host with
 	// itself; nil where these are not taken.
@@ -86,7 +87,7 @@ func OpenPort(c PortConfig) (*Port, error) {
 		loopback = c.Loopback.fds[c.Shard]
 	}
 	p := &Port{queue: q, out: newOutput(fds, loopback, batch), batch: batch, decoder: decoder{local: c.Local}, event: event}
-	p.out.carriers.on = c.Carry
+	p.out.carriers.on = c.Carry && mayCarry()
 	p.out.verdicts = verdictWay{q.fd, &q.verdicts, q.given, q.give}
 	q.overflow = p.flushVerdicts
 	p.deliver = p.judge
@@ -105,8 +106,8 @@ func (p *Port) Counters() Counters {
 	return c
 }
 
-// Receive waits at most wait for packets, hands one burst to handle, each
-// with the time it was read, and gives their verdicts before it returns. A
+// Receive waits at most wait for packets and hands one burst to handle, each
+// with the time it was read. Their verdicts are given with the next Flush. A
 // negative wait is without end, 0 does not wait. It returns early after
 // Wake. An error is final.
 func (p *Port) Receive(wait time.Duration, handle func(endpoint.Time, *endpoint.Packet) endpoint.Verdict) error {

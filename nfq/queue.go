@@ -223,6 +223,9 @@ func (q *queue) flush() {
 func (q *queue) given(_ int, errno unix.Errno) {
 	if errno != 0 {
 		q.counters.VerdictErrors++
+		if q.verdicts.some {
+			q.verdicts.again()
+		}
 	}
 }
 

@@ -26,6 +26,7 @@ type verdicts struct {
 	buf     [maxVerdicts * verdictLen]byte
 	drops   int    // packets that a batch has to drop
 	highest uint32 // id up to which it does
+	some    bool   // there was a packet, and highest is its id
 }
 
 // accept lets the packet go on.
@@ -34,7 +35,7 @@ func (v *verdicts) accept(id uint32) { v.add(msgVerdict, nfAccept, id) }
 // dropUpTo makes the batch reach up to id.
 func (v *verdicts) dropUpTo(id uint32) {
 	if v.drops == 0 || int32(id-v.highest) > 0 {
-		v.highest = id
+		v.highest, v.some = id, true
 	}
 	v.drops++
 }
@@ -42,6 +43,10 @@ func (v *verdicts) dropUpTo(id uint32) {
 // spare takes a packet out of the batch, which has its verdict by then. The
 // kernel answers a batch for nothing with an error that has to be read.
 func (v *verdicts) spare() { v.drops-- }
+
+// again has the next batch reach as far as the last one should have: the kernel
+// has not got some verdicts, and their packets wait.
+func (v *verdicts) again() { v.drops++ }
 
 // full tells whether another accept would leave no room for the batch.
 func (v *verdicts) full() bool { return v.n == maxVerdicts-1 }

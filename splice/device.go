@@ -12,8 +12,8 @@ type Device interface {
 	// Now reads the clock that stamps the packets.
 	Now() endpoint.Time
 	// Receive waits at most wait for packets (a negative wait is without
-	// end, 0 does not wait), hands one burst to handle, each with the time
-	// it was read, and gives their verdicts before it returns. It returns
+	// end, 0 does not wait), and hands one burst to handle, each with the time
+	// it was read. Their verdicts are given with the next Flush. It returns
 	// early, without a packet, after Wake. An error is final.
 	Receive(wait time.Duration, handle Handler) error
 	// Send queues a segment towards the peer of a leg; it leaves at the latest
