@@ -14,7 +14,7 @@ import (
 const (
 	// turnExchanges is how many exchanges are made at least, and one on each
 	// connection.
-	turnExchanges = 40000
+	turnExchanges = 15000
 	// turnWindow is how many connections have an exchange under way: as many
 	// whatever the number of connections, so that only that differs.
 	turnWindow = 10
