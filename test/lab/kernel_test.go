@@ -101,7 +101,7 @@ func TestKernels(t *testing.T) {
 			if Plain {
 				return
 			}
-			if bad := capture.Tshark(fromUs + " && (tcp.checksum.status == 0 || ip.checksum.status == 0)"); len(bad) > 0 {
+			if bad := capture.Tshark(fromUs + " && (" + wrongSum + " || ip.checksum.status == 0)"); len(bad) > 0 {
 				t.Errorf("wrong checksums: %s", bad[0])
 			}
 			if c.want != "" && len(capture.Tshark(c.want)) == 0 {
