@@ -12,7 +12,7 @@ SIM         := $(CURDIR)/bin/sim.test
 # The race detector needs a C compiler, and not every machine has one.
 RACE        := $(shell command -v "$$($(GO) env CC 2>/dev/null || echo gcc)" >/dev/null 2>&1 && echo -race)
 # What of the lab makes goroutines meet most.
-RACY        := Trace|Parallel|KeepAlive|Delays|Reset|TestStop|Visible|Unreach|Loss|Slow|ClientFirst
+RACY        := TestTrace$$|TraceEnds|TraceOfALoss|Parallel|KeepAlive|Reset|TestStop|Visible|Unreach|ClientFirst
 # The benchmark, which builds the others itself. BENCH_FLAGS: see bin/bench/bench -help.
 BENCH       = mkdir -p bin/bench && $(GO) build -trimpath -buildvcs=false -o bin/bench/bench ./test/bench && bin/bench/bench $(BENCH_FLAGS)
 # All but nfq's BenchmarkPath, which wants root and a lab.

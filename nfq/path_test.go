@@ -13,7 +13,7 @@ import (
 	"tcpmitm/endpoint"
 )
 
-const transferSize = 16 << 20
+const transferSize = 6 << 20
 
 // strictFirewall judges as a careful administrator would, and counts what it
 // calls new and what invalid.
