@@ -41,7 +41,7 @@ type idleResult struct {
 
 // runIdle opens connections up to each of the counts in turn, has each carry
 // a few octets both ways, reads the memory, and has them carry some more.
-func runIdle(s *site, counts []int) (results []idleResult, err error) {
+func runIdle(s *site, counts []int, exchanges int) (results []idleResult, err error) {
 	h := &holders{site: s}
 	defer h.close()
 	free, err := freeMemory()
@@ -72,7 +72,7 @@ func runIdle(s *site, counts []int) (results []idleResult, err error) {
 			}
 		}
 		if r.connections > 0 {
-			if r.turn, err = runTurns(h); err != nil {
+			if r.turn, err = runTurns(h, exchanges); err != nil {
 				return results, err
 			}
 		}

@@ -26,6 +26,7 @@ type plan struct {
 	web     int           // seconds, each of two
 	ping    time.Duration
 	idle    []int
+	turns   int    // exchanges on these connections
 	micro   string // time of a micro-benchmark
 	only    string
 	works   string
@@ -33,9 +34,9 @@ type plan struct {
 	results string // file
 }
 
-var fullPlan = plan{rounds: 5, stream: 3 * time.Second, web: 3, ping: time.Second, idle: []int{10, 1000, 100000}, micro: "1s"}
+var fullPlan = plan{rounds: 5, stream: 3 * time.Second, web: 3, ping: time.Second, idle: []int{10, 1000, 100000}, turns: 15000, micro: "1s"}
 
-var quickPlan = plan{rounds: 2, stream: time.Second, web: 1, ping: 300 * time.Millisecond, idle: []int{10, 1000}, micro: "300ms"}
+var quickPlan = plan{rounds: 2, stream: time.Second, web: 1, ping: 300 * time.Millisecond, idle: []int{10, 1000}, turns: 5000, micro: "300ms"}
 
 // roles are what the program starts itself as, on the client and the server.
 var roles = map[string]func([]string) error{roleEcho: echo, roleHold: hold}
@@ -360,7 +361,7 @@ func (b *bench) visitIdle(s *site) (line string, err error) {
 	if err := s.up(); err != nil {
 		return "", err
 	}
-	list, err := runIdle(s, b.plan.idle)
+	list, err := runIdle(s, b.plan.idle, b.plan.turns)
 	for _, r := range list {
 		b.results.addIdle(s, r)
 		line += fmt.Sprintf(" %d: %.1f MiB;", r.connections, float64(r.resident)/(1<<20))

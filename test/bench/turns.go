@@ -12,9 +12,6 @@ import (
 )
 
 const (
-	// turnExchanges is how many exchanges are made at least, and one on each
-	// connection.
-	turnExchanges = 15000
 	// turnWindow is how many connections have an exchange under way: as many
 	// whatever the number of connections, so that only that differs.
 	turnWindow = 10
@@ -34,9 +31,10 @@ type turnResult struct {
 	segments         float64 // of an exchange, as the peers count them
 }
 
-// runTurns measures it on the connections that are held.
-func runTurns(h *holders) (r turnResult, err error) {
-	n := max(turnExchanges, h.count)
+// runTurns measures it on the connections that are held, by so many exchanges at
+// least, and one on each connection.
+func runTurns(h *holders, atLeast int) (r turnResult, err error) {
+	n := max(atLeast, h.count)
 	began, err := h.site.lab.segments()
 	if err != nil {
 		return r, err
