@@ -11,6 +11,8 @@ UNITDIR     ?= /etc/systemd/system
 SIM         := $(CURDIR)/bin/sim.test
 # The race detector needs a C compiler, and not every machine has one.
 RACE        := $(shell command -v "$$($(GO) env CC 2>/dev/null || echo gcc)" >/dev/null 2>&1 && echo -race)
+# What has no goroutine: the race detector would find nothing in it, slowly.
+ALONE       := ./endpoint ./stream ./faults
 # What of the lab makes goroutines meet most.
 RACY        := TestTrace$$|TraceEnds|TraceOfALoss|Parallel|KeepAlive|Reset|TestStop|Visible|Unreach|ClientFirst
 # The benchmark, which builds the others itself. BENCH_FLAGS: see bin/bench/bench -help.
@@ -44,7 +46,8 @@ together:
 
 unit: ## unit tests, with the race detector where there is a C compiler
 	@echo "== unit tests $(if $(RACE),with the race detector,without the race detector: no C compiler)"
-	@$(GO) test $(RACE) -count=1 -timeout 8m $$($(GO) list ./... | grep -v '/test/') ./test/arch ./test/bench
+	@$(GO) test -count=1 -timeout 8m $(ALONE)
+	@$(GO) test $(RACE) -count=1 -timeout 8m $$($(GO) list ./... | grep -v '/test/' | grep -vxF "$$($(GO) list $(ALONE))") ./test/arch ./test/bench
 
 sim: ## the deterministic simulator: SEEDS=n runs that many from SEED on, with progress
 ifdef SEEDS
@@ -62,7 +65,7 @@ interop: ## our endpoint with gVisor's, in virtual time (a module of its own; fe
 	@cd test/netstack && $(GO) test -count=1 -timeout 5m ./...
 
 lab: root deps-test ## real programs in network namespaces (root)
-	@echo "== namespace lab: nginx, curl, iperf3, nc and tshark around tcpmitm, about 8 minutes"
+	@echo "== namespace lab: nginx, curl, iperf3, nc and tshark around tcpmitm, about 10 minutes"
 	@$(GO) test -v -count=1 -timeout 25m -parallel 5 ./test/lab 2>&1 | $(QUIET)
 
 lab-race: root deps-test ## a part of the lab, against a tcpmitm that has the race detector (root)
