@@ -242,6 +242,9 @@ func (q *queue) give(b []byte) {
 		// this is loss on the wire.
 		q.counters.VerdictErrors++
 	}
+	if q.verdicts.some {
+		q.verdicts.again()
+	}
 }
 
 // overruns asks the socket how many packets it had no room for.

@@ -116,7 +116,7 @@ func (s *Shard) connected(now endpoint.Time, f *flow, l endpoint.Leg) {
 		s.dial(now, f, f.mirror, f.ecn, nil)
 	case f.phase == answering || f.phase == dialling:
 		f.phase = relaying
-		s.spares.forget(f.mirror)
+		s.spareOptions.giveBack(f.mirror)
 		f.mirror = nil
 		s.giveHalf(f)
 		s.startPatience(now, f)

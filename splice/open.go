@@ -150,11 +150,11 @@ func (s *Shard) openNew(now endpoint.Time, p *endpoint.Packet, key endpoint.Tupl
 // open lets the client's SYN in, once no fault keeps it: the server is
 // dialled, or client first the client answered.
 func (s *Shard) open(now endpoint.Time, f *flow, seg *endpoint.Segment) {
-	syn := s.spares.hold(seg)
+	syn := s.holdSYN(seg)
 	if s.opt.Order == rules.ClientFirst {
 		f.deadline = s.handshakeDeadline(f, endpoint.Never)
 		s.answerAlone(now, f, syn)
-		s.spares.letGo(syn)
+		s.spareSYNs.giveBack(syn)
 	} else {
 		f.syn = syn
 		f.deadline = s.handshakeDeadline(f, f.lastSYN.Add(synPatience))
@@ -232,7 +232,7 @@ func (s *Shard) answerClient(now endpoint.Time, f *flow) {
 	s.learnSYN(f, endpoint.Client, syn)
 	l.note()
 	s.markDirty(f)
-	s.spares.letGo(syn)
+	s.spareSYNs.giveBack(syn)
 }
 
 // openToClient makes the endpoint of the client leg, which is then to be given
@@ -258,7 +258,7 @@ func (s *Shard) answerAlone(now endpoint.Time, f *flow, syn *endpoint.Segment) {
 	o := s.openOurs(now, &l.out)
 	s.openToClient(now, f, &o)
 	f.phase = answering
-	f.mirror = s.spares.mirror(&syn.Options)
+	f.mirror = s.spareOptions.keep(syn.Options)
 	f.ecn = asksECN(syn)
 	s.deliver(now, f, endpoint.Client, syn, "")
 }

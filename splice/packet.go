@@ -166,8 +166,8 @@ func (s *Shard) learnSYN(f *flow, l endpoint.Leg, seg *endpoint.Segment) {
 	leg.peerOffersScale = seg.Options.Has&endpoint.HasWindowScale != 0
 	leg.peerOffered = min(seg.Options.WindowScale, 14)
 	if l == endpoint.Server {
-		s.spares.forget(f.mirror)
-		f.mirror = s.spares.mirror(&seg.Options)
+		s.spareOptions.giveBack(f.mirror)
+		f.mirror = s.spareOptions.keep(seg.Options)
 		// A SYN-ACK agrees to ECN with ECE alone (RFC 3168, 6.1.1).
 		f.ecn = seg.Flags&(endpoint.ECE|endpoint.CWR) == endpoint.ECE
 	}

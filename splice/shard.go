@@ -54,7 +54,9 @@ type Shard struct {
 	// dirty are the flows that want a turn; dirtySpare is the same slice of
 	// the turn before, for reuse.
 	dirty, dirtySpare []*flow
-	spares            spares
+	// spareSYNs and spareOptions serve the opening of connections.
+	spareSYNs    spares[endpoint.Segment]
+	spareOptions spares[endpoint.Options]
 	// spare is made for a new connection that was not to be one: a flood
 	// makes no garbage.
 	spare *flow

@@ -2,54 +2,38 @@ package splice
 
 import "tcpmitm/endpoint"
 
-// maxSpares bounds what is kept of each kind.
+// maxSpares bounds what is kept of one kind.
 const maxSpares = 64
 
-// spares are what the opening of a connection needs and its end does not: the
-// client's SYN, held while the server is asked, and the options that one leg has
-// from the other. They are used again, for what is thrown away stays in memory
-// until the collector comes, and with many connections being opened that is as
-// much as a tenth of what they keep.
-type spares struct {
-	syns    []*endpoint.Segment
-	options []*endpoint.Options
-}
+// spares are things that the opening of a connection needs and its end does not.
+// They are used again, for what is thrown away stays in memory until the collector
+// comes, and with many connections being opened that is a good part of what they
+// keep.
+type spares[T any] struct{ list []*T }
 
-// hold makes a SYN to be held of one that has come. Its payload, if any, is not
-// kept: the client sends it again.
-func (sp *spares) hold(seg *endpoint.Segment) *endpoint.Segment {
-	var syn *endpoint.Segment
-	if n := len(sp.syns); n > 0 {
-		syn, sp.syns = sp.syns[n-1], sp.syns[:n-1]
+// keep makes a copy of v that outlives it, until it is given back.
+func (sp *spares[T]) keep(v T) *T {
+	var p *T
+	if n := len(sp.list); n > 0 {
+		p, sp.list = sp.list[n-1], sp.list[:n-1]
 	} else {
-		syn = new(endpoint.Segment)
+		p = new(T)
 	}
-	*syn = endpoint.Segment{Seq: seg.Seq, Flags: seg.Flags, ECN: seg.ECN, Window: seg.Window, Options: seg.Options}
-	return syn
+	*p = v
+	return p
 }
 
-// letGo takes back a SYN that nobody looks at any more.
-func (sp *spares) letGo(syn *endpoint.Segment) {
-	if len(sp.syns) < maxSpares {
-		sp.syns = append(sp.syns, syn)
+// giveBack takes what nobody looks at any more; nil is nothing.
+func (sp *spares[T]) giveBack(p *T) {
+	if p != nil && len(sp.list) < maxSpares {
+		sp.list = append(sp.list, p)
 	}
 }
 
-// mirror makes a copy of options.
-func (sp *spares) mirror(o *endpoint.Options) *endpoint.Options {
-	var m *endpoint.Options
-	if n := len(sp.options); n > 0 {
-		m, sp.options = sp.options[n-1], sp.options[:n-1]
-	} else {
-		m = new(endpoint.Options)
-	}
-	*m = *o
-	return m
-}
-
-// forget takes the copy back; nil is none.
-func (sp *spares) forget(m *endpoint.Options) {
-	if m != nil && len(sp.options) < maxSpares {
-		sp.options = append(sp.options, m)
-	}
+// holdSYN copies a SYN, to be held while the server is asked. Its payload, if any,
+// is not kept: the client sends it again.
+func (s *Shard) holdSYN(seg *endpoint.Segment) *endpoint.Segment {
+	return s.spareSYNs.keep(endpoint.Segment{
+		Seq: seg.Seq, Flags: seg.Flags, ECN: seg.ECN, Window: seg.Window, Options: seg.Options,
+	})
 }

@@ -8,31 +8,31 @@ import (
 
 // What is used again has nothing of its use before, and is nobody else's.
 func TestSparesAreUsedAgain(t *testing.T) {
-	var sp spares
-	first := sp.hold(&endpoint.Segment{Seq: 7, Flags: endpoint.SYN | endpoint.ECE, Payload: []byte("x"), Options: endpoint.Options{Has: endpoint.HasMSS, MSS: 1400}})
-	if first.Seq != 7 || first.Options.MSS != 1400 || first.Payload != nil {
-		t.Errorf("held is %+v", first)
-	}
-	second := sp.hold(&endpoint.Segment{Seq: 8})
+	var sp spares[endpoint.Options]
+	first := sp.keep(endpoint.Options{MSS: 1400})
+	second := sp.keep(endpoint.Options{MSS: 1400})
 	if first == second {
-		t.Fatal("two SYNs are held in one place")
+		t.Fatal("two are kept in one place")
 	}
-	sp.letGo(first)
-	if again := sp.hold(&endpoint.Segment{Seq: 9}); again != first || again.Flags != 0 || again.Options != (endpoint.Options{}) {
-		t.Errorf("held again is %+v", again)
-	}
-	m := sp.mirror(&endpoint.Options{MSS: 5})
-	sp.forget(m)
-	sp.forget(nil)
-	if again := sp.mirror(&endpoint.Options{WindowScale: 3}); again != m || again.MSS != 0 || again.WindowScale != 3 {
-		t.Errorf("the mirror is %+v", again)
+	sp.giveBack(first)
+	sp.giveBack(nil)
+	if again := sp.keep(endpoint.Options{WindowScale: 3}); again != first || *again != (endpoint.Options{WindowScale: 3}) {
+		t.Errorf("kept again is %+v", again)
 	}
 	for range 3 * maxSpares {
-		sp.letGo(new(endpoint.Segment))
-		sp.forget(new(endpoint.Options))
+		sp.giveBack(new(endpoint.Options))
 	}
-	if len(sp.syns) != maxSpares || len(sp.options) != maxSpares {
-		t.Errorf("%d and %d are kept, want %d", len(sp.syns), len(sp.options), maxSpares)
+	if len(sp.list) != maxSpares {
+		t.Errorf("%d are kept, want %d", len(sp.list), maxSpares)
+	}
+}
+
+// A SYN is held without its payload, and without the buffer that lies in.
+func TestHeldSYNHasNoPayload(t *testing.T) {
+	s := newCrowd(t, 1).shard
+	syn := s.holdSYN(&endpoint.Segment{Seq: 7, Flags: endpoint.SYN, Payload: []byte("x"), Options: endpoint.Options{Has: endpoint.HasMSS, MSS: 1400}})
+	if syn.Seq != 7 || syn.Flags != endpoint.SYN || syn.Options.MSS != 1400 || syn.Payload != nil || syn.Buffer != nil {
+		t.Errorf("held is %+v", syn)
 	}
 }
 

@@ -281,7 +281,7 @@ func (s *Shard) answerCookie(now endpoint.Time, f *flow, iss endpoint.Seq, syn *
 	l.ep = endpoint.NewPassive(&f.profile.legs[endpoint.Client].cfg, o)
 	f.phase = answering
 	f.deadline = s.handshakeDeadline(f, endpoint.Never)
-	f.mirror = s.spares.mirror(&syn.Options)
+	f.mirror = s.spareOptions.keep(syn.Options)
 	s.drop(l.ep.HandleSegment(now, syn))
 	s.learnSYN(f, endpoint.Client, syn)
 	for n := 0; n < maxSegmentsPerTurn && l.ep.PollSegment(now, &s.seg); n++ {
