@@ -79,6 +79,9 @@ func (s *Shard) shape(now endpoint.Time, f *flow, l endpoint.Leg, o *endpoint.Op
 	set(p.SACK, func(on bool) { o.SACK = on })
 	set(p.Timestamps, func(on bool) { o.Timestamps = on })
 	set(p.ECN, func(on bool) { o.ECN = on })
+	if n := s.dribbled(f, l); n > 0 {
+		o.SYNWindow = uint16(min(n, 1<<16-1))
+	}
 	if p.ISN.Set {
 		switch p.ISN.Value.Mode {
 		case rules.ISNFixed:
@@ -106,6 +109,22 @@ func leastDribble(r *rules.Rule, l rules.Leg) int {
 	for i := range r.Faults {
 		if f := &r.Faults[i]; f.Do == rules.Dribble && f.Leg == l && f.Size > 0 && (least == 0 || f.Size < least) {
 			least = f.Size
+		}
+	}
+	return least
+}
+
+// dribbled is the window, in octets, that a fault of the flow's rule has for
+// the leg from the moment when it is ESTABLISHED; 0 is none. The SYN must not
+// offer more, or a quick peer would have used it before that moment.
+func (s *Shard) dribbled(f *flow, l endpoint.Leg) int {
+	least := 0
+	if f.moments == nil || f.by.Stopped() {
+		return 0
+	}
+	for _, i := range f.moments.at[l][0] {
+		if flt := &f.by.Faults[i]; flt.Do == rules.Dribble && flt.After == 0 && s.chosen(f, i) && (least == 0 || flt.Size < least) {
+			least = flt.Size
 		}
 	}
 	return least

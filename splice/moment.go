@@ -136,8 +136,9 @@ func (a *acts) finish(f *flow) {
 
 // watch carries out what the rule has for the moments that the legs have come
 // to (see reach): at once, before the segment that brought the moment is
-// answered or carried over. Only the ACK that completes the handshake leaves
-// before, for without it the peer would not be there yet.
+// answered or carried over. Only the ACK that completes the handshake with the
+// server leaves before, for without it the server would not be there yet; and
+// even that one tells the window that a fault wants.
 func (s *Shard) watch(now endpoint.Time, f *flow) {
 	if f.phase == lingering || f.moments == nil {
 		return
@@ -160,13 +161,15 @@ func (s *Shard) come(now endpoint.Time, f *flow, l endpoint.Leg, moment rules.On
 	a.seen[l] |= bitOf(moment)
 	s.release(now, f, l, moment)
 	list := f.moments.at[l][moment-rules.Established]
+	owed := moment == rules.Established && l == endpoint.Server // the handshake's ACK
 	if moment == rules.Established {
-		if len(list) > 0 {
-			s.send(now, f, l) // the last segment of the handshake
-		}
 		s.retune(now, f, l)
 	}
 	for _, i := range list {
+		if owed && !limitsWindow(&f.by.Faults[i]) {
+			s.send(now, f, l)
+			owed = false
+		}
 		if !s.chosen(f, i) {
 			continue
 		}
@@ -178,6 +181,9 @@ func (s *Shard) come(now endpoint.Time, f *flow, l endpoint.Leg, moment rules.On
 	}
 	s.markDirty(f)
 }
+
+// limitsWindow tells of a fault at a moment that it makes the window smaller.
+func limitsWindow(flt *rules.Fault) bool { return flt.Do == rules.Stall || flt.Do == rules.Dribble }
 
 // chosen tells whether a fault at a moment acts on this connection: a moment
 // comes once, so that nth, first and every count the rule's connections.

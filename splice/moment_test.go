@@ -233,6 +233,51 @@ func TestStallAndDribble(t *testing.T) {
 	`)
 }
 
+// No segment tells a window that the rule forbids from the first moment on:
+// neither the SYNs, nor the ACK that completes the handshake, nor the one for
+// data that came in one burst with the handshake's last segment.
+func TestDribbleFromTheStart(t *testing.T) {
+	client, server := at(rules.Client, rules.Established, rules.Dribble), at(rules.Server, rules.Established, rules.Dribble)
+	client.Size, server.Size = 3000, 200
+	opt := Options{Rules: faulty(client, server), Endpoint: endpoint.DefaultConfig()}
+	p := newPlaybook(t, opt)
+	told := func(l endpoint.Leg, most int) {
+		t.Helper()
+		q := p.dev.out[l]
+		if len(q) == 0 {
+			t.Fatalf("nothing was sent to the %v", l)
+		}
+		for i := range q {
+			n := int(q[i].seg.Window)
+			if !q[i].seg.Flags.Has(endpoint.SYN) {
+				n <<= 7 // as the SYNs say
+			}
+			if n == 0 || n > most {
+				t.Errorf("%v: a window of %d octets, want at most %d", q[i].seg, n, most)
+			}
+		}
+	}
+	p.play(`client > S 0:0(0) win 65535 <mss 1400,ws 7,sackOK>`)
+	told(endpoint.Server, 200)
+	p.play(`
+		server < S 0:0(0) <mss 1400,ws 7,sackOK>
+		server > S. 0:0(0) ack 1 win 65535 <mss 1300,ws 8,sackOK>
+	`)
+	told(endpoint.Server, 200)
+	told(endpoint.Client, 3000)
+	p.play(`
+		server < . 1:1(0) ack 1
+		client < S. 0:0(0) ack 1 <mss 1300,ws 7,sackOK>
+		burst
+		client > . 1:1(0) ack 1
+		client > P. 1:101(100) ack 1
+		client > . 101:1401(1300) ack 1
+		client > . 1401:2701(1300) ack 1
+		flush
+	`)
+	told(endpoint.Client, 3000)
+}
+
 // wantWindow takes the next segment, which must be an ACK with this window.
 func (p *playbook) wantWindow(l endpoint.Leg, n int) {
 	p.t.Helper()
