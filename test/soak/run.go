@@ -59,7 +59,7 @@ func (s *soak) begin() {
 	s.t.Helper()
 	s.lab = lab.New(s.t, lab.Options{Sysctls: map[string]string{"net.ipv4.ip_local_port_range": ephemeral}})
 	s.plan.journal = s.lab.Path("journal")
-	tally := newTally()
+	tally := newTally(s.say)
 	s.result = &Result{plan: s.plan, began: time.Now(), tally: tally}
 	srv := newServer(s.plan.waits(), tally)
 	srv.listen(s.lab)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"sync"
 	"time"
@@ -43,10 +44,12 @@ type tally struct {
 	octets   map[string]int64
 	failures []string
 	more     int // failures that failures has no room for
+
+	say io.Writer // is told of each failure that the report will tell
 }
 
-func newTally() *tally {
-	return &tally{began: time.Now(), counts: map[string]*[outcomes]int{}, octets: map[string]int64{}}
+func newTally(say io.Writer) *tally {
+	return &tally{began: time.Now(), counts: map[string]*[outcomes]int{}, octets: map[string]int64{}, say: say}
 }
 
 // note counts an outcome; err is why it is none that was wanted.
@@ -68,7 +71,10 @@ func (t *tally) note(kind string, o outcome, octets int64, err error) {
 		t.more++
 		return
 	}
-	t.failures = append(t.failures, fmt.Sprintf("after %v: %s: %v: %v", time.Since(t.began).Round(time.Millisecond), kind, o, err))
+	f := fmt.Sprintf("after %v: %s: %v: %v", time.Since(t.began).Round(time.Millisecond), kind, o, err)
+	t.failures = append(t.failures, f)
+	// Whoever ends a long run early has no report.
+	fmt.Fprintln(t.say, "soak: FAILED", f)
 }
 
 // fail tells of something that must not be and belongs to no connection.

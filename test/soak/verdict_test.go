@@ -3,6 +3,7 @@ package soak
 import (
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"math/rand/v2"
 	"os"
@@ -118,7 +119,7 @@ func TestWhatIsLeftIsSeen(t *testing.T) {
 
 // good is a run with which nothing is wrong.
 func good() *Result {
-	r := &Result{shards: 2, plan: Plan{Duration: time.Hour, Seed: 3, Load: 1}, tally: newTally(), fired: map[string]uint64{"delay": 5}}
+	r := &Result{shards: 2, plan: Plan{Duration: time.Hour, Seed: 3, Load: 1}, tally: newTally(io.Discard), fired: map[string]uint64{"delay": 5}}
 	for _, k := range kinds {
 		r.tally.note(k.name+", plain", fine, 10, nil)
 	}
