@@ -168,8 +168,8 @@ var profileScenarios = []scenario{
 				t.Errorf("flights of %v segments, want 2, 3 or 4 (the header is short), and then about twice as many each", f)
 			}
 		}},
-		{file: "newreno", port: 8002, size: 300 << 10, judge: wantAfterLoss(17, 23)},
-		{file: "cubic", port: 8003, size: 300 << 10, judge: wantAfterLoss(24, 31)},
+		{file: "newreno", port: 8002, size: 150 << 10, judge: wantAfterLoss(17, 23)},
+		{file: "cubic", port: 8003, size: 150 << 10, judge: wantAfterLoss(24, 31)},
 	}},
 }
 
@@ -280,12 +280,16 @@ func repeatFIN(t *testing.T, e *evidence) {
 	}
 }
 
+// flightPause is what parts flights: well below the round trip of the
+// scenario, and well above what a busy machine holds a segment up.
+const flightPause = 100 * time.Millisecond
+
 // flights are the numbers of data segments at the client that came without a
 // pause between them.
 func flights(frames []Frame) (n []int) {
 	data := pick(frames, true, isData)
 	for i := range data {
-		if i == 0 || data[i].At.Sub(data[i-1].At) > 40*time.Millisecond {
+		if i == 0 || data[i].At.Sub(data[i-1].At) > flightPause {
 			n = append(n, 0)
 		}
 		n[len(n)-1]++

@@ -53,6 +53,9 @@ func (t *traffic) nobodyThere(d draws, name string) {
 	c, err := t.lab.Client.Dial(netip.AddrPortFrom(f.NobodyThere(), plain.port(1)), nobodyLimit)
 	switch {
 	case err == nil:
+		// Of whoever was sent a SYN cookie nothing is known until its ACK
+		// comes, which the host may lose: then keep-alives stand for it.
+		t.client.waits.prepare(c)
 		err = takenBack(patient{c, t.client.waits.patience})
 	case errors.Is(err, unix.EHOSTUNREACH), errors.Is(err, unix.ECONNRESET), judge(silent, err) == gaveUp:
 		err = nil
