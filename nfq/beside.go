@@ -68,14 +68,15 @@ func legacyTables(names string) bool {
 	return err == nil && len(bytes.TrimSpace(text)) > 0
 }
 
-// filters tells whether the other kind's filter does anything at all.
+// filters tells whether the other kind's filter does anything at all, but for
+// what is ours.
 func (b *beside) filters() bool {
 	table := ""
 	for line := range strings.Lines(b.rules) {
 		switch line = strings.TrimSpace(line); {
 		case strings.HasPrefix(line, "*"):
 			table = line
-		case table != "*filter":
+		case table != "*filter", strings.Contains(line, chainPrefix):
 		case strings.HasPrefix(line, "-A"), strings.HasPrefix(line, ":") && strings.Contains(line, " DROP "):
 			return true
 		}
@@ -84,16 +85,24 @@ func (b *beside) filters() bool {
 }
 
 // letThrough puts what lets our packets through into the filter of the other
-// kind, if that is in use. The warning says that nobody can know.
+// kind, if that is in use, in the place of all that is ours there. The warning
+// says that nobody can know.
 func (in *Intercept) letThrough(v6 bool) (warning string, err error) {
 	b, err := lookBeside(v6)
 	if errors.Is(err, ErrNoIptables) {
 		return err.Error(), nil
 	}
-	if err != nil || !b.filters() {
+	if err != nil {
 		return "", err
 	}
-	return "", install(b.program, []*table{in.passTable()})
+	var tables []*table
+	if b.filters() {
+		tables = append(tables, in.passTable())
+	}
+	if text := replacing(b.rules, tables); text != "" {
+		return "", restoreRules(b.program, text)
+	}
+	return "", nil
 }
 
 // ShowBeside returns what Install would add by the other kind of iptables, in the

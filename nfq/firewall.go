@@ -88,10 +88,11 @@ func saved(chain string, r rule) string {
 }
 
 // Install puts the rules in, in the network namespace of the calling thread,
-// after it has removed what an earlier run may have left. If one cannot be
-// put in, all are removed again. The warnings say what is left out.
+// in the place of what an earlier run may have left: each table changes in one
+// step, and what was to be held back is so all the time. If a rule cannot be
+// put in, all are removed. The warnings say what is left out.
 func (f *Firewall) Install() (warnings []string, err error) {
-	if err := Clean(); err != nil {
+	if err := CheckPrivilege(); err != nil {
 		return nil, err
 	}
 	defer func() {
@@ -101,10 +102,16 @@ func (f *Firewall) Install() (warnings []string, err error) {
 	}()
 	for _, v6 := range []bool{false, true} {
 		if !f.in.covers(v6) {
+			if err := cleanFamily(v6); err != nil {
+				return nil, err
+			}
 			continue
 		}
 		if v6 && readSetting("net/ipv6/conf/all/disable_ipv6") != "0" {
 			warnings = append(warnings, "IPv6 is switched off on this host: only IPv4 connections are intercepted")
+			if err := cleanFamily(v6); err != nil {
+				return nil, err
+			}
 			continue
 		}
 		ipt, err := openIptables(v6)
@@ -139,11 +146,11 @@ func (f *Firewall) Install() (warnings []string, err error) {
 // Packets are led to the queues last, when what comes back from us will be let
 // through.
 func install(program string, tables []*table) error {
-	var b strings.Builder
-	for _, t := range tables {
-		b.WriteString(t.adding())
+	rules, err := saveRules(program)
+	if err != nil {
+		return err
 	}
-	return restoreRules(program, b.String())
+	return restoreRules(program, replacing(rules, tables))
 }
 
 // Remove takes all rules out.
@@ -156,19 +163,32 @@ func Clean() error {
 	if err := CheckPrivilege(); err != nil {
 		return err
 	}
-	var errs []error
-	for _, v6 := range []bool{false, true} {
-		_, err := openIptables(v6)
-		if v6 && errors.Is(err, ErrNoIptables) {
-			continue // and so nothing can be left
-		}
-		if err != nil {
-			return err
-		}
-		_, program, _ := familyTools(v6)
-		errs = append(errs, cleanProgram(program), cleanBeside(v6))
+	return errors.Join(cleanFamily(false), cleanFamily(true))
+}
+
+// cleanFamily is Clean for one family.
+func cleanFamily(v6 bool) error {
+	_, err := openIptables(v6)
+	if v6 && errors.Is(err, ErrNoIptables) {
+		return nil // and so nothing can be left
 	}
-	return errors.Join(errs...)
+	if err != nil {
+		return err
+	}
+	_, program, _ := familyTools(v6)
+	return errors.Join(cleanProgram(program), cleanBeside(v6))
+}
+
+// Installed tells whether there are rules of ours, whichever run put them in, in
+// the network namespace of the calling thread, as far as that can be known.
+func Installed() bool {
+	for _, v6 := range []bool{false, true} {
+		_, program, _ := familyTools(v6)
+		if rules, err := saveRules(program); err == nil && removing(rules) != "" {
+			return true
+		}
+	}
+	return false
 }
 
 // cleanProgram is Clean for one family and one kind of iptables.

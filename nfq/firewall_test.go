@@ -53,10 +53,14 @@ func TestInstallAddsWhatShowPrintsAndRemoveTakesItAway(t *testing.T) {
 			before := savedRules(t, ns)
 			f := newFirewall(t, in)
 			inNamespace(t, ns, func() {
-				// Twice: the second finds what a killed run would have left.
-				for range 2 {
+				// The second finds what a killed run would have left, the third
+				// what one with the same configuration would.
+				for _, f := range []*Firewall{newFirewall(t, intercepts["loopback"]), f, f} {
 					if warnings, err := f.Install(); err != nil || len(warnings) > 0 {
 						t.Errorf("Install: %v, warnings %q", err, warnings)
+					}
+					if !Installed() {
+						t.Error("the rules are not found")
 					}
 				}
 			})
@@ -66,6 +70,11 @@ func TestInstallAddsWhatShowPrintsAndRemoveTakesItAway(t *testing.T) {
 					if err := f.Remove(); err != nil {
 						t.Errorf("Remove: %v", err)
 					}
+				}
+			})
+			inNamespace(t, ns, func() {
+				if Installed() {
+					t.Error("rules are found that are not there")
 				}
 			})
 			if after := savedRules(t, ns); after != before {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os/exec"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -78,10 +79,18 @@ func runTool(program, input string, args ...string) (out, complaint string, err 
 }
 
 // adding are the lines that put a table's rules in: chains are filled before
-// anybody is led there.
-func (t *table) adding() string {
+// anybody is led there. What is there of ours already goes in the same step,
+// so that no packet finds neither.
+func (t *table) adding(old leftovers) string {
 	var b strings.Builder
 	b.WriteString("*" + t.name + "\n")
+	each(&b, "-D", old.jumps)
+	each(&b, "-F", old.chains) // they lead to each other
+	for _, c := range old.chains {
+		if !t.has(c) {
+			b.WriteString("-X " + c + "\n")
+		}
+	}
 	for _, c := range t.chains {
 		b.WriteString(":" + c.name + " - [0:0]\n")
 	}
@@ -98,69 +107,100 @@ func (t *table) adding() string {
 	return b.String()
 }
 
-// removing are the lines that take all rules and chains of ours out of the
-// rules in force; "" if there are none. First nothing leads to us any more,
-// in any table, and that in an order in which nothing is led to a queue when
-// what we send is already stopped; then the chains go, which takes the kernel
-// a while.
-func removing(rules string) string {
-	jumps, chains := map[string][]string{}, map[string][]string{}
-	var tables []string
-	table := ""
+// each writes one command for each of several things.
+func each(b *strings.Builder, command string, of []string) {
+	for _, what := range of {
+		b.WriteString(command + " " + what + "\n")
+	}
+}
+
+// leftovers are the rules that lead to chains of ours, and the chains, in one
+// table of the rules in force.
+type leftovers struct {
+	table         string // with its asterisk
+	jumps, chains []string
+}
+
+// findOurs finds what is ours in the rules in force, by table, in an order in
+// which nothing is led to a queue when what we send is already stopped.
+func findOurs(rules string) []leftovers {
+	var list []leftovers
 	for line := range strings.Lines(rules) {
 		line = strings.TrimSpace(line)
+		if strings.HasPrefix(line, "*") {
+			list = append(list, leftovers{table: line})
+			continue
+		}
+		if len(list) == 0 {
+			continue
+		}
+		t := &list[len(list)-1]
 		switch f := strings.Fields(line); {
-		case strings.HasPrefix(line, "*"):
-			table = line
-			tables = append(tables, table)
 		case strings.HasPrefix(line, ":"+chainPrefix):
-			chains[table] = append(chains[table], f[0][1:])
+			t.chains = append(t.chains, f[0][1:])
 		case len(f) > 3 && f[0] == "-A" && !strings.HasPrefix(f[1], chainPrefix) && strings.HasPrefix(f[len(f)-1], chainPrefix):
-			jumps[table] = append(jumps[table], strings.TrimPrefix(line, "-A "))
+			t.jumps = append(t.jumps, strings.TrimPrefix(line, "-A "))
 		}
 	}
-	tables = inOrder(tables)
+	return inOrder(list)
+}
+
+// removing are the lines that take all rules and chains of ours out of the
+// rules in force; "" if there are none.
+func removing(rules string) string { return removal(findOurs(rules)) }
+
+// removal lets nothing lead to us any more, in any table; then the chains go,
+// which takes the kernel a while.
+func removal(list []leftovers) string {
 	var b strings.Builder
-	each := func(command string, of []string) {
-		for _, what := range of {
-			b.WriteString(command + " " + what + "\n")
-		}
-	}
-	for _, t := range tables {
-		if len(jumps[t]) > 0 {
-			b.WriteString(t + "\n")
-			each("-D", jumps[t])
+	for _, t := range list {
+		if len(t.jumps) > 0 {
+			b.WriteString(t.table + "\n")
+			each(&b, "-D", t.jumps)
 			b.WriteString("COMMIT\n")
 		}
 	}
-	for _, t := range tables {
-		if len(chains[t]) > 0 {
-			b.WriteString(t + "\n")
-			each("-F", chains[t]) // they lead to each other
-			each("-X", chains[t])
+	for _, t := range list {
+		if len(t.chains) > 0 {
+			b.WriteString(t.table + "\n")
+			each(&b, "-F", t.chains) // they lead to each other
+			each(&b, "-X", t.chains)
 			b.WriteString("COMMIT\n")
 		}
 	}
 	return b.String()
 }
 
+// replacing are the lines that put tables in, each in one step with the end of
+// what is ours in it already, and then remove what is ours in other tables.
+func replacing(rules string, tables []*table) string {
+	list := findOurs(rules)
+	var b strings.Builder
+	for _, t := range tables {
+		var old leftovers
+		if i := slices.IndexFunc(list, func(o leftovers) bool { return o.table == "*"+t.name }); i >= 0 {
+			old = list[i]
+			list = slices.Delete(list, i, i+1)
+		}
+		b.WriteString(t.adding(old))
+	}
+	return b.String() + removal(list)
+}
+
 // inOrder puts the table first that is first on a packet's way, and the
 // filter, which lets through what we send, last.
-func inOrder(tables []string) []string {
-	var out []string
-	for _, first := range []bool{true, false} {
-		for _, name := range tables {
-			if (name == "*raw") == first && name != "*filter" {
-				out = append(out, name)
-			}
+func inOrder(list []leftovers) []leftovers {
+	place := func(t leftovers) int {
+		switch t.table {
+		case "*raw":
+			return 0
+		case "*filter":
+			return 2
 		}
+		return 1
 	}
-	for _, name := range tables {
-		if name == "*filter" {
-			out = append(out, name)
-		}
-	}
-	return out
+	slices.SortStableFunc(list, func(a, b leftovers) int { return place(a) - place(b) })
+	return list
 }
 
 // limitedBuffer keeps the first maxSaved octets.

@@ -55,6 +55,50 @@ COMMIT
 	}
 }
 
+// Rules take the place of older ones in one step for each table; of those the
+// chains that are not needed any more go, and other tables are emptied of ours.
+func TestReplacingLeavesNoGap(t *testing.T) {
+	const rules = `*filter
+:FORWARD DROP [3:180]
+:TCPMITM-FWD - [0:0]
+-A FORWARD -j TCPMITM-FWD
+-A FORWARD -j OTHER
+COMMIT
+*raw
+:PREROUTING ACCEPT [0:0]
+:TCPMITM-OLD - [0:0]
+:TCPMITM-PRE - [0:0]
+-A PREROUTING -j TCPMITM-PRE
+-A TCPMITM-PRE -p tcp -j TCPMITM-OLD
+COMMIT
+`
+	raw := &table{name: "raw"}
+	raw.chain("PRE", "PREROUTING").add(match{proto: "tcp"}, "NFQUEUE", "--queue-num", "7")
+	const want = `*raw
+-D PREROUTING -j TCPMITM-PRE
+-F TCPMITM-OLD
+-F TCPMITM-PRE
+-X TCPMITM-OLD
+:TCPMITM-PRE - [0:0]
+-A TCPMITM-PRE -p tcp -j NFQUEUE --queue-num 7
+-I PREROUTING 1 -j TCPMITM-PRE
+COMMIT
+*filter
+-D FORWARD -j TCPMITM-FWD
+COMMIT
+*filter
+-F TCPMITM-FWD
+-X TCPMITM-FWD
+COMMIT
+`
+	if got := replacing(rules, []*table{raw}); got != want {
+		t.Errorf("replacing is\n%s\nwant\n%s", got, want)
+	}
+	if got := replacing("", nil); got != "" {
+		t.Errorf("nothing is made of nothing:\n%s", got)
+	}
+}
+
 // A refusal names the rule, for the remedy depends on it.
 func TestRefusedRuleIsNamed(t *testing.T) {
 	const text = "*raw\n:TCPMITM-PRE - [0:0]\n-A TCPMITM-PRE -m u32 --u32 0x0=0x0 -j NFQUEUE --queue-num 29300\nCOMMIT\n"

@@ -97,10 +97,18 @@ func (g *gateway) build(tracer *trace.Tracer) (warnings []string, err error) {
 	if err := g.claim(); err != nil {
 		return nil, err
 	}
-	// What a killed run left would lead packets to queues before anybody
-	// reads them.
-	if err := nfq.Clean(); err != nil {
-		return nil, err
+	defer func() {
+		if err != nil && g.conf.Intercept.WhenDown == config.Block && nfq.Installed() {
+			err = fmt.Errorf("%w; %w", err, errStillShut)
+		}
+	}()
+	if g.conf.Intercept.WhenDown == config.Bypass {
+		// What a killed run left would lead packets to queues before anybody
+		// reads them. With "block" that is what is asked for: it stays until
+		// our own rules are there in its place.
+		if err := nfq.Clean(); err != nil {
+			return nil, err
+		}
 	}
 	if err := g.open(); err != nil {
 		return nil, err
@@ -125,6 +133,10 @@ func (g *gateway) build(tracer *trace.Tracer) (warnings []string, err error) {
 	// Last, because who waits for us to be ready waits for an answer.
 	return append(warnings, more...), g.serve(source)
 }
+
+// errStillShut is added to why a start has failed.
+var errStillShut = errors.New(`the firewall's rules of an earlier run, or of "firewall apply", are still there and hold connections back, ` +
+	`as when_down = "block" says: mend what is wrong and start again, or let everything pass with tcpmitm firewall remove`)
 
 // claim makes sure that we are alone, and opens the sockets, which another
 // run would hold.

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -268,11 +269,101 @@ func TestCrashBlock(t *testing.T) {
 		wantError(t, "a new connection", err, time.Since(began), 3*time.Second, syscall.ECONNREFUSED)
 		exchange(t, "an older connection", olds[f], "still here")
 	})
+	// Nothing passes before the next run takes it.
+	callers, servers := l.Client.Capture("eth0", "tcp port 7000"), l.Server.Capture("eth0", "tcp port 7000")
+	calls := callAllTheTime(l, IPv4.At(7000))
+	time.Sleep(200 * time.Millisecond)
 	p.Restart()
+	time.Sleep(200 * time.Millisecond)
+	if taken, refused := calls(); taken == 0 || refused == 0 {
+		t.Errorf("of the calls during the start %d were taken and %d refused: want some of both", taken, refused)
+	}
+	wantNonePast(t, callers, servers)
 	l.EachFamily(func(t *testing.T, f Family) {
 		exchange(t, "after the second start", dial(t, l, f.At(7000)), "hello")
 		exchange(t, "an older connection", olds[f], "and here")
 	})
+	p.Stop(syscall.SIGTERM)
+}
+
+// wantNonePast wants no SYN to have come to the server as the client sent it.
+func wantNonePast(t *testing.T, client, server *Capture) {
+	t.Helper()
+	sent := map[uint32]bool{}
+	for _, f := range Select(client.Frames(), isSYN) {
+		sent[f.Seq] = true
+	}
+	if len(sent) == 0 {
+		t.Error("the client has called nobody")
+	}
+	for _, f := range Select(server.Frames(), isSYN) {
+		if sent[f.Seq] {
+			t.Errorf("a SYN of the client went past tcpmitm: %+v", f)
+		}
+	}
+}
+
+// callAllTheTime has the client call, from several sides and again and again,
+// until the function that it returns is called. That one tells how many calls
+// were taken, and how many were refused or not answered.
+func callAllTheTime(l *Lab, to netip.AddrPort) func() (taken, refused int64) {
+	var good, bad atomic.Int64
+	var over atomic.Bool
+	var all sync.WaitGroup
+	for range 4 {
+		all.Go(func() {
+			for !over.Load() {
+				if c, err := l.Client.Dial(to, 300*time.Millisecond); err == nil {
+					good.Add(1)
+					_ = c.SetLinger(0)
+					_ = c.Close()
+				} else {
+					bad.Add(1)
+				}
+				time.Sleep(time.Millisecond)
+			}
+		})
+	}
+	return func() (int64, int64) {
+		over.Store(true)
+		all.Wait()
+		return good.Load(), bad.Load()
+	}
+}
+
+// TestFirewallApplyThenRun wants nothing to pass from the moment when the rules
+// are applied to the one when a run takes its first connection, and a start
+// that fails to say that they are still there.
+func TestFirewallApplyThenRun(t *testing.T) {
+	if Plain {
+		t.Log("plain forwarding blocks nothing")
+		return
+	}
+	t.Parallel()
+	l := New(t, Options{})
+	serve(t, l.Server, IPv4.At(7000), echo)
+	before := l.Gateway.Snapshot()
+	text := clientSide + "when_down = \"block\"\n"
+	file := l.ConfigFile("early.toml", text, l.Path("early.sock"))
+	if out, err := l.Gateway.Try(Program, "firewall", "apply", "--config", file); err != nil {
+		t.Fatalf("firewall apply: %v\n%s", err, out)
+	}
+	callers, servers := l.Client.Capture("eth0", "tcp port 7000"), l.Server.Capture("eth0", "tcp port 7000")
+	calls := callAllTheTime(l, IPv4.At(7000))
+	time.Sleep(200 * time.Millisecond)
+	l.Gateway.Run("ip", "tuntap", "add", "mitm-s", "mode", "tun") // somebody else's
+	out, err := l.Gateway.Try(Program, "run", "--config", file)
+	if err == nil || !strings.Contains(out, "tcpmitm firewall remove") || !strings.Contains(out, "mitm-s") {
+		t.Errorf("a start that fails says %v\n%s", err, out)
+	}
+	l.Gateway.Run("ip", "link", "del", "mitm-s")
+	p := l.StartProxy(text)
+	p.before = before
+	exchange(t, "while it runs", dial(t, l, IPv4.At(7000)), "hello")
+	if good, bad := calls(); good == 0 || bad == 0 {
+		t.Errorf("%d calls were taken and %d were not: want some of both", good, bad)
+	}
+	wantNonePast(t, callers, servers)
 	p.Stop(syscall.SIGTERM)
 }
 
