@@ -186,7 +186,7 @@ http {
     listen [ADDR6]:80 backlog=1024;
     root ROOT/www;
     location /up/ { dav_methods PUT; create_full_put_path on; }
-    location /slow/ { alias ROOT/www/; limit_rate 256k; }
+    location /slow/ { alias ROOT/www/; limit_rate 256k; sendfile_max_chunk 32k; } # 32 KiB every eighth of a second
     location /part { try_files /part.bin =404; keepalive_timeout 0; limit_rate 512k; }
   }
 }

@@ -41,7 +41,7 @@ type scenario struct {
 	// which a rule of the configuration is for; each has its own evidence.
 	parts []scenario
 	port  uint16 // of the server; 0: 80
-	slow  bool   // nginx sends 256 KiB at once and then as much in a second
+	slow  bool   // nginx sends 256 KiB a second, in pieces of 32
 	// nc: netcat moves the file, and the server is a plain one that closes when
 	// it has sent, or got, all. Its ports are from 7000 on, nginx's from 8000.
 	nc bool
