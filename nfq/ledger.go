@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -47,6 +48,7 @@ const (
 	atParts = 64 // how many parts
 	atPart  = 72 // octets of each
 	atAlive = 80 // CLOCK_BOOTTIME in nanoseconds
+	atLo    = 88 // settings of the loopback device that were switched on, a bit each
 
 	maxLedgerParts  = maxQueues
 	maxLedgerOctets = 1 << 40
@@ -116,6 +118,43 @@ func (l *LedgerFile) Alive() {
 	(*atomic.Int64)(unsafe.Pointer(&l.memory[atAlive])).Store(bootTime())
 }
 
+// NoteLoopback notes which settings of the loopback device the writer has
+// switched on, for whoever takes over.
+func (l *LedgerFile) NoteLoopback(on []string) {
+	var bits uint64
+	for i, key := range loopbackSettings {
+		if slices.Contains(on, key) {
+			bits |= 1 << i
+		}
+	}
+	binary.NativeEndian.PutUint64(l.memory[atLo:], bits)
+}
+
+// TakeLoopback returns the settings of the loopback device that the dead writer
+// of a ledger has switched on, in this boot and in the network namespace of the
+// calling thread, and has nobody else find them there. A ledger that cannot be
+// read names none.
+func TakeLoopback(path string) (on []string) {
+	file, head, err := openLedger(path, os.O_RDWR)
+	if err != nil {
+		return nil
+	}
+	defer file.Close()
+	bits := binary.NativeEndian.Uint64(head[atLo:])
+	if bits == 0 {
+		return nil
+	}
+	if _, err := file.WriteAt(make([]byte, 8), atLo); err != nil {
+		return nil
+	}
+	for i, key := range loopbackSettings {
+		if bits&(1<<i) != 0 {
+			on = append(on, key)
+		}
+	}
+	return on
+}
+
 // Remove takes the file away. Nobody may write to a part any more.
 func (l *LedgerFile) Remove() error {
 	var err error
@@ -130,33 +169,51 @@ func (l *LedgerFile) Remove() error {
 	return errors.Join(err, rerr, l.file.Close())
 }
 
-// ReadLedger returns the parts of a ledger whose writer was alive at most age
-// ago, in this boot and in the network namespace of the calling thread.
-func ReadLedger(path string, age time.Duration) (parts [][]byte, err error) {
+// openLedger opens a ledger of this boot and of the network namespace of the
+// calling thread, and returns its header.
+func openLedger(path string, how int) (file *os.File, head []byte, err error) {
 	info, err := os.Lstat(path)
 	if err != nil {
-		return nil, ErrNoLedger
+		return nil, nil, ErrNoLedger
 	}
 	// What stands in it decides whom we send RSTs to.
 	owner, ok := info.Sys().(*syscall.Stat_t)
 	if !ok || !info.Mode().IsRegular() || info.Mode().Perm() != ledgerMode || owner.Uid != 0 && int(owner.Uid) != os.Geteuid() {
-		return nil, fmt.Errorf("%w: %s is not ours: it has another owner or mode", ErrNoLedger, path)
+		return nil, nil, fmt.Errorf("%w: %s is not ours: it has another owner or mode", ErrNoLedger, path)
 	}
-	file, err := os.Open(path)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrNoLedger, err)
+	if file, err = os.OpenFile(path, how|unix.O_NOFOLLOW, 0); err != nil {
+		return nil, nil, fmt.Errorf("%w: %w", ErrNoLedger, err)
 	}
-	defer file.Close()
-	head := make([]byte, ledgerHeader)
+	defer func() {
+		if err != nil {
+			file.Close()
+		}
+	}()
+	head = make([]byte, ledgerHeader)
 	if _, err := file.ReadAt(head, 0); err != nil {
-		return nil, fmt.Errorf("%w: reading its header: %w", ErrNoLedger, err)
+		return nil, nil, fmt.Errorf("%w: reading its header: %w", ErrNoLedger, err)
 	}
 	boot, space, err := hereAndNow()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if !bytes.HasPrefix(head, []byte(ledgerMagic)) || string(head[atBoot:atBoot+36]) != boot || binary.NativeEndian.Uint64(head[atSpace:]) != space {
-		return nil, fmt.Errorf("%w: %s is of another boot or network namespace", ErrNoLedger, path)
+		return nil, nil, fmt.Errorf("%w: %s is of another boot or network namespace", ErrNoLedger, path)
+	}
+	return file, head, nil
+}
+
+// ReadLedger returns the parts of a ledger whose writer was alive at most age
+// ago, in this boot and in the network namespace of the calling thread.
+func ReadLedger(path string, age time.Duration) (parts [][]byte, err error) {
+	file, head, err := openLedger(path, os.O_RDONLY)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrNoLedger, err)
 	}
 	if past := bootTime() - int64(binary.NativeEndian.Uint64(head[atAlive:])); past < 0 || past > int64(age) {
 		return nil, fmt.Errorf("%w: %s is too old", ErrNoLedger, path)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 )
@@ -119,5 +120,35 @@ func TestLedgerOf(t *testing.T) {
 		if got := LedgerOf(socket); got != want {
 			t.Errorf("beside %s: %s, want %s", socket, got, want)
 		}
+	}
+}
+
+// Which settings of the loopback device are to be given back is told once, and
+// not to another network namespace.
+func TestLedgerTellsOfTheLoopbackDevice(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "x.ledger")
+	if on := TakeLoopback(path); on != nil {
+		t.Errorf("a ledger that is not there tells of %q", on)
+	}
+	l := newLedger(t, path)
+	if on := TakeLoopback(path); on != nil {
+		t.Errorf("a new ledger tells of %q", on)
+	}
+	l.NoteLoopback([]string{"route_localnet", "no setting of ours"})
+	ns := newNamespace(t)
+	inNamespace(t, ns, func() {
+		if on := TakeLoopback(path); on != nil {
+			t.Errorf("in another network namespace it tells of %q", on)
+		}
+	})
+	if on := TakeLoopback(path); !slices.Equal(on, []string{"route_localnet"}) {
+		t.Errorf("it tells of %q, want route_localnet", on)
+	}
+	if on := TakeLoopback(path); on != nil {
+		t.Errorf("it tells a second time of %q", on)
+	}
+	l.NoteLoopback(loopbackSettings)
+	if on := TakeLoopback(path); !slices.Equal(on, loopbackSettings) {
+		t.Errorf("it tells of %q, want %q", on, loopbackSettings)
 	}
 }

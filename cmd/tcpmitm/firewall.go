@@ -120,26 +120,37 @@ func newFirewallRemove() *cobra.Command {
 		Use:   "remove",
 		Short: "Removes all rules of tcpmitm, whichever run installed them",
 		Long: "Removes all rules of tcpmitm from this network namespace, whichever run or `firewall\n" +
-			"apply` put them in, and ends the guard of a run that was killed. Under a tcpmitm that\n" +
-			"runs it takes away what its connections live from: they hang.",
+			"apply` put them in, and ends the guard of a run that was killed. What a killed run has\n" +
+			"switched on of the loopback device is switched off. Under a tcpmitm that runs it takes\n" +
+			"away what its connections live from: they hang.",
 		Args: noArgs,
-		RunE: func(*cobra.Command, []string) error { return removeRules() },
+		RunE: func(c *cobra.Command, _ []string) error {
+			// All rules are found by their chains' names; a file that is wrong
+			// must not keep them in.
+			conf, err := load(file, io.Discard)
+			if err != nil {
+				conf, _ = load("", io.Discard)
+			}
+			return removeRules(nfq.LedgerOf(conf.Control.Socket))
+		},
 	}
-	// All rules are found by their chains' names, so nothing of the file is
-	// needed; the flag is there because all other commands have it.
 	configFlag(c, &file)
 	return c
 }
 
 // removeRules takes all rules out. It holds the name of a run meanwhile, before
-// which a guard gives way, with the devices and queues that it holds.
-func removeRules() error {
+// which a guard gives way, with the devices and queues that it holds. What else
+// a killed run has changed of the host stands in its ledger.
+func removeRules(ledger string) error {
 	lock, _, err := namespaceLocks.claim()
-	if err != nil && !errors.Is(err, errRunning) {
+	if errors.Is(err, errRunning) {
+		return nfq.Clean()
+	}
+	if err != nil {
 		return err
 	}
 	if lock != nil {
 		defer lock.Close()
 	}
-	return nfq.Clean()
+	return errors.Join(nfq.Clean(), nfq.SwitchOff(nfq.TakeLoopback(ledger)))
 }

@@ -182,6 +182,10 @@ func (g *gateway) open() (err error) {
 		return err
 	}
 	g.later(g.tuns.Close)
+	// What a killed run has switched on is not the host's own choice.
+	if err := nfq.SwitchOff(nfq.TakeLoopback(g.ledgerPath())); err != nil {
+		return err
+	}
 	if in.TakesLoopback() {
 		if g.loopback, err = nfq.OpenLoopback(n, in.Mark); err != nil {
 			return err
@@ -218,6 +222,9 @@ func (g *gateway) keepLedger() (warnings []string) {
 		return []string{fmt.Sprintf("after a crash nobody could reset the peers of open connections: %v", err)}
 	}
 	g.ledger = l
+	if g.loopback != nil {
+		l.NoteLoopback(g.loopback.SwitchedOn)
+	}
 	g.later(l.Remove)
 	return nil
 }

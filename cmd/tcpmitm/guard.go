@@ -86,7 +86,7 @@ func (o *guardOrders) takeOver(n locks, log *slog.Logger) error {
 		if o.Forever {
 			return err
 		}
-		return errors.Join(err, nfq.Clean(), nfq.SwitchOff(o.Loopback))
+		return errors.Join(err, nfq.Clean(), o.giveBack())
 	}
 	defer s.stop()
 	orphans := adopt(s.shards, s.firewall.ShardOf, readOrphans(o.Ledger))
@@ -101,10 +101,17 @@ func (o *guardOrders) takeOver(n locks, log *slog.Logger) error {
 		"connections", orphans, "new_connections", others, "removes_rules", leaves)
 	if s.wait(n, o) {
 		log.Info("another tcpmitm starts: the guard ends")
-		return nil
+		return o.giveBack()
 	}
 	log.Warn("nobody has started tcpmitm again: the guard removes the rules", "after", o.Wait)
-	return errors.Join(s.firewall.Remove(), nfq.SwitchOff(o.Loopback))
+	return errors.Join(s.firewall.Remove(), o.giveBack())
+}
+
+// giveBack gives the loopback device the settings back that it had before the
+// run that has died. The next run must find them so, to know that too.
+func (o *guardOrders) giveBack() error {
+	nfq.TakeLoopback(o.Ledger)
+	return nfq.SwitchOff(o.Loopback)
 }
 
 // standIn is what a guard has of a gateway: it splices nothing, lets new

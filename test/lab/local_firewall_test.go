@@ -2,6 +2,7 @@ package lab
 
 import (
 	"errors"
+	"io"
 	"net"
 	"net/netip"
 	"strings"
@@ -91,7 +92,7 @@ func TestLocalKilled(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		kill func(*Proxy)
-	}{{"guarded", (*Proxy).Kill}, {"unguarded", (*Proxy).KillAll}} {
+	}{{"guarded", (*Proxy).Kill}, {"unguarded", (*Proxy).KillAll}, {"removed", (*Proxy).KillAll}} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			l := New(t, Options{})
@@ -119,14 +120,19 @@ func TestLocalKilled(t *testing.T) {
 					}
 				}
 			}
-			if c.name == "unguarded" {
-				// Nobody knows any more that they were off.
-				l.Gateway.Sysctl("net.ipv4.conf.lo.accept_local", "0")
-				l.Gateway.Sysctl("net.ipv4.conf.lo.route_localnet", "0")
+			switch c.name {
+			case "removed":
+				if out, err := p.Command("firewall", "remove", "--config", p.Config); err != nil {
+					t.Errorf("firewall remove: %v\n%s", err, out)
+				}
+				p.WantNothingLeft()
+				return
+			case "unguarded":
 				p.Restart()
 				for _, f := range []Family{IPv4, IPv6} {
 					l.wantSpliced(p, "after the restart", l.Gateway, at(f, 7000), "text", true)
 				}
+				p.Stop(syscall.SIGTERM) // and this one leaves nothing
 				return
 			}
 			eventually(t, "nothing is left", dialWait, func() (bool, string) {
@@ -135,4 +141,72 @@ func TestLocalKilled(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestLocalCrashBlock kills tcpmitm while the host is connected with itself:
+// both ends of each connection must be reset, new connections be refused, what
+// the rules do not choose go on, and after the next start all be spliced again.
+func TestLocalCrashBlock(t *testing.T) {
+	t.Parallel()
+	if Plain {
+		return
+	}
+	l := New(t, Options{})
+	p := l.StartProxy("[intercept]\nmode = \"local\"\nports = [7000]\nwhen_down = \"block\"\n")
+	ends := make(chan error, 16)
+	reads := func(c net.Conn) {
+		if err := c.SetReadDeadline(time.Now().Add(orphanLimit + dialWait)); err != nil {
+			ends <- err
+			return
+		}
+		_, err := io.Copy(io.Discard, c)
+		ends <- err
+	}
+	at := func(f Family, port uint16) netip.AddrPort { return netip.AddrPortFrom(f.loopback(), port) }
+	want := 0
+	for _, f := range []Family{IPv4, IPv6} {
+		serve(t, l.Gateway, at(f, 7000), func(c *net.TCPConn) {
+			_, _ = io.CopyN(c, c, int64(len("hello")))
+			reads(c)
+		})
+		serve(t, l.Gateway, at(f, 7001), echo)
+		for range 3 {
+			c, err := l.Gateway.Dial(at(f, 7000), dialWait)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			exchange(t, "before the crash", c, "hello")
+			go reads(c)
+			want += 2
+		}
+	}
+	p.Kill()
+	for n := range want {
+		select {
+		case err := <-ends:
+			if !errors.Is(err, syscall.ECONNRESET) {
+				t.Errorf("an end knows of %v, want a reset", err)
+			}
+		case <-time.After(orphanLimit):
+			t.Fatalf("%d of %d ends know", n, want)
+		}
+	}
+	for _, f := range []Family{IPv4, IPv6} {
+		began := time.Now()
+		_, err := l.Gateway.Dial(at(f, 7000), dialWait)
+		wantError(t, "a new connection", err, time.Since(began), 3*time.Second, syscall.ECONNREFUSED)
+		c, err := l.Gateway.Dial(at(f, 7001), dialWait)
+		if err != nil {
+			t.Errorf("a port that is not chosen: %v", err)
+			continue
+		}
+		exchange(t, "a port that is not chosen", c, "hello")
+		_ = c.Close()
+	}
+	p.Restart()
+	for _, f := range []Family{IPv4, IPv6} {
+		l.wantSpliced(p, "after the restart", l.Gateway, at(f, 7000), "hello", true)
+	}
+	p.Stop(syscall.SIGTERM)
 }
