@@ -115,7 +115,8 @@ type Counters struct {
 	Edge            Edge        `json:"edge"`
 	Queues          []Queue     `json:"queues"` // as the kernel counts
 
-	ends   splice.Ends // for the metrics
+	ends   splice.Ends // for the metrics, as are these:
+	legs   [2]splice.LegCounters
 	states splice.States
 
 	// Drops counts packets that changed nothing, by reason; reasons that
@@ -155,7 +156,7 @@ func countersOf(c *splice.Counters, e *Edge) *Counters {
 		CookiesSent: c.CookiesSent, CookiesAccepted: c.CookiesAccepted,
 		ToServer: legCount(c, endpoint.Server), ToClient: legCount(c, endpoint.Client),
 		BetweenShards: c.ForeignOut, NotHeld: c.WireFull, SendErrors: c.SendErrors,
-		Rules: []RuleCount{}, Edge: *e, Queues: []Queue{}, ends: c.Ends, states: c.States, Drops: map[string]uint64{},
+		Rules: []RuleCount{}, Edge: *e, Queues: []Queue{}, ends: c.Ends, legs: c.Legs, states: c.States, Drops: map[string]uint64{},
 	}
 	for r := endpoint.ReasonNone + 1; r < endpoint.NumReasons; r++ {
 		out.Drops[r.String()] = c.Reasons[r] + e.Reasons[r]

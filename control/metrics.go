@@ -125,6 +125,7 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	count(descSent, n.Edge.LostOut, "lost")
 	count(descSendErrors, n.SendErrors)
 	count(descForeign, n.BetweenShards)
+	c.collectLegs(out, &n.legs)
 	c.collectEnds(out, &n.ends)
 	c.collectSYNs(out)
 	for _, q := range n.Queues {

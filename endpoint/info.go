@@ -44,6 +44,13 @@ func (e *Endpoint) Info() Info {
 	}
 }
 
+// Repairs is how often the endpoint has sent something again, how often its
+// retransmission timer has run out, and how many losses it has repaired without
+// that: part of Info, for who asks often.
+func (e *Endpoint) Repairs() (retransmits, timeouts, fastRecoveries uint32) {
+	return e.counters.Retransmits, e.counters.Timeouts, e.counters.FastRecoveries
+}
+
 // TSVal is what the timestamps option shows at now for an offset: the clock
 // of RFC 7323, 5.4.
 func TSVal(now Time, offset uint32) uint32 { return tsClock(now, offset) }

@@ -114,6 +114,7 @@ func (s *Shard) finish(now endpoint.Time, f *flow) {
 	s.strike(f)
 	s.givePlace(f)
 	s.counters.Closed++
+	s.account(f)
 	s.counters.Ends.countEnd(f)
 	if s.opt.Observer == nil {
 		return

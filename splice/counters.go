@@ -30,6 +30,7 @@ type Counters struct {
 	Turns                        uint64    // times that Transmit had something to do
 	Reasons                      endpoint.Reasons
 	Ends                         Ends
+	Legs                         [2]LegCounters
 }
 
 // Counters returns the present values.
@@ -79,4 +80,7 @@ func (c *Counters) Add(d *Counters) {
 		c.Reasons[r] += d.Reasons[r]
 	}
 	c.Ends.merge(&d.Ends)
+	for l := range c.Legs {
+		c.Legs[l].add(&d.Legs[l])
+	}
 }

@@ -60,34 +60,15 @@ func (h *Histogram) merge(o *Histogram) {
 	h.Sum += o.Sum
 }
 
-// LegEnds sum up the legs of one kind of connections that are over.
-type LegEnds struct {
-	Handshakes      uint64 // that were completed
-	Retransmits     uint64
-	Timeouts        uint64 // of the retransmission timer
-	FastRecoveries  uint64
-	PeerRetransmits uint64    // segments that came again
-	RTT             Histogram // the last smoothed RTT of each leg that has one
-	Handshake       Histogram // from SYN to ESTABLISHED
-}
-
-// Ends sum up the connections that are over. They are counted at a
-// connection's end, so that they cost nothing on the way of a segment.
+// Ends sum up the connections that are over.
 type Ends struct {
-	Legs [2]LegEnds
-	By   [NumEnders][NumHows]uint64 // by who closed first and how
+	By  [NumEnders][NumHows]uint64 // by who closed first and how
+	RTT [2]Histogram               // the last smoothed RTT of each leg that has one
 }
 
 func (e *Ends) merge(o *Ends) {
-	for l := range e.Legs {
-		to, from := &e.Legs[l], &o.Legs[l]
-		to.Handshakes += from.Handshakes
-		to.Retransmits += from.Retransmits
-		to.Timeouts += from.Timeouts
-		to.FastRecoveries += from.FastRecoveries
-		to.PeerRetransmits += from.PeerRetransmits
-		to.RTT.merge(&from.RTT)
-		to.Handshake.merge(&from.Handshake)
+	for l := range e.RTT {
+		e.RTT[l].merge(&o.RTT[l])
 	}
 	for who := range e.By {
 		for how := range e.By[who] {
@@ -107,24 +88,10 @@ func (e *Ends) countEnd(f *flow) {
 	}
 	e.By[who][f.how]++
 	for l := range f.legs {
-		e.Legs[l].countLeg(&f.legs[l])
-	}
-}
-
-func (e *LegEnds) countLeg(l *leg) {
-	e.PeerRetransmits += uint64(l.record.peerRetransmits)
-	if d := since(l.record.syn, l.record.established); d != NotYet {
-		e.Handshakes++
-		e.Handshake.add(d)
-	}
-	if l.ep == nil {
-		return
-	}
-	i := l.ep.Info()
-	e.Retransmits += uint64(i.Retransmits)
-	e.Timeouts += uint64(i.Timeouts)
-	e.FastRecoveries += uint64(i.FastRecoveries)
-	if i.SRTT > 0 {
-		e.RTT.add(i.SRTT)
+		if ep := f.legs[l].ep; ep != nil {
+			if srtt := ep.Info().SRTT; srtt > 0 {
+				e.RTT[l].add(srtt)
+			}
+		}
 	}
 }

@@ -36,7 +36,7 @@ func TestHistogramPutsEachDurationIntoItsBucket(t *testing.T) {
 }
 
 // One connection ends in order, with a segment of ours sent again, and one by
-// a RST of the server.
+// a RST of the server. What the legs do is counted when they do it.
 func TestEndsAreCounted(t *testing.T) {
 	p := newPlaybook(t, Options{})
 	p.play(`
@@ -47,29 +47,41 @@ func TestEndsAreCounted(t *testing.T) {
 		server < . 1:1(0) ack 1
 		client < S. 0:0(0) ack 1
 		+0.05
+	`)
+	legs := p.shard.Counters().Legs
+	if c, s := &legs[0], &legs[1]; c.Handshakes != 0 || s.Handshakes != 1 || s.Handshake.Sum != uint64(100*time.Millisecond) {
+		t.Errorf("the legs have done %+v and %+v, want one handshake of 100 ms with the server", c, s)
+	}
+	p.play(`
 		client > . 1:1(0) ack 1 win 60000
 		client > P. 1:101(100) ack 1 win 60000
 		server < P. 1:101(100) ack 1
 		+0.5
 		server < P. 1:101(100) ack 1
+		client < . 1:1(0) ack 101
+		client > P. 1:101(100) ack 1 win 60000
+		client < . 1:1(0) ack 101
 	`)
 	if e := p.shard.Counters().Ends; e != (Ends{}) {
 		t.Errorf("while the connection lives there are %+v", e)
 	}
+	legs = p.shard.Counters().Legs
+	c, s := &legs[0], &legs[1]
+	if c.Handshakes != 1 || s.Handshakes != 1 || s.Retransmits != 1 || s.Timeouts != 1 || c.Retransmits != 0 || c.PeerRetransmits != 1 || s.PeerRetransmits != 0 {
+		t.Errorf("the legs have done %+v and %+v, want a handshake each, a retransmission of each of the client's, and one to the server", c, s)
+	}
 	p.play(`
 		server > R. 1:1(0) ack 101
-		client < . 1:1(0) ack 101
 		client < R. 1:1(0) ack 101
 	`)
 	e := p.shard.Counters().Ends
 	if e.By[EndedByServer][ByReset] != 1 {
 		t.Errorf("ends are %v, want one by a RST of the server", e.By)
 	}
-	c, s := &e.Legs[0], &e.Legs[1]
-	if c.Handshakes != 1 || s.Handshakes != 1 || s.Retransmits != 1 || c.Retransmits != 0 || c.PeerRetransmits+s.PeerRetransmits != 0 {
-		t.Errorf("the legs are %+v and %+v, want a handshake each, and one retransmission to the server", c, s)
+	if e.RTT[1].Count() != 1 {
+		t.Errorf("the server leg's round trips are %+v", e.RTT[1])
 	}
-	if s.RTT.Count() != 1 || s.Handshake.Sum != uint64(100*time.Millisecond) {
-		t.Errorf("the server leg's round trips are %+v, its handshakes %+v", s.RTT, s.Handshake)
+	if again := p.shard.Counters().Legs; again != legs {
+		t.Errorf("the end has changed what the legs have done, %+v, to %+v", legs, again)
 	}
 }

@@ -104,6 +104,7 @@ type leg struct {
 
 	came   came      // the moments behind it; only where the rule asks for them
 	record legRecord // for the verdict
+	counted
 
 	iss, irs          endpoint.Seq
 	shown             endpoint.State // that it is counted as

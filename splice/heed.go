@@ -23,6 +23,7 @@ func (s *Shard) settle(now endpoint.Time, f *flow) {
 		s.watch(now, f)
 		s.noticeLonely(now, f)
 	}
+	s.account(f)
 	if f.phase != lingering && f.legs[0].done() && f.legs[1].done() && f.syn == nil && f.phase != knocking {
 		s.conclude(now, f)
 	}
@@ -54,6 +55,7 @@ func (s *Shard) heedLeg(now endpoint.Time, f *flow, l endpoint.Leg, ev endpoint.
 	leg.note()
 	if ev.Has(endpoint.EventEstablished) {
 		first(&leg.record.established, now)
+		s.counters.Legs[l].establish(&leg.record)
 		s.connected(now, f, l)
 	}
 	if ev.Has(endpoint.EventUrgent) {
