@@ -14,8 +14,10 @@ import (
 const (
 	soakWhole = 10_000 // connections in a row, each family
 	soakShort = 500    // the same with -short
-	// twoMSL is how long TIME-WAIT lasts at tcpmitm, plus what is fair.
-	twoMSL = 60*time.Second + 10*time.Second
+	// shortWait is how long TIME-WAIT lasts at tcpmitm, and twoMSL that plus
+	// what is fair.
+	shortWait = "[timeouts]\ntime_wait = \"10s\"\n"
+	twoMSL    = 10*time.Second + 10*time.Second
 )
 
 // TestShortConnections makes 10,000 connections in a row, closed by either
@@ -28,7 +30,7 @@ func TestShortConnections(t *testing.T) {
 		n = soakShort
 	}
 	l := New(t, Options{})
-	p := l.StartProxy(clientSide)
+	p := l.StartProxy(clientSide + shortWait)
 	for _, f := range []Family{IPv4, IPv6} {
 		// The first connection brings what is made once and kept.
 		serveShort(t, l, f)

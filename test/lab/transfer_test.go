@@ -127,7 +127,7 @@ func TestIperf3(t *testing.T) {
 			{"download-4", []string{"-P", "4", "-R"}, 4},
 		} {
 			l.Sub(c.name, func(t *testing.T) {
-				args := append([]string{"-c", f.Server().String(), "-J", "-t", "2", "--connect-timeout", "5000"}, c.args...)
+				args := append([]string{"-c", f.Server().String(), "-J", "-t", "1", "--connect-timeout", "5000"}, c.args...)
 				out := l.Client.Run("iperf3", args...)
 				var result struct {
 					End struct {
