@@ -90,13 +90,15 @@ func saved(chain string, r rule) string {
 // Install puts the rules in, in the network namespace of the calling thread,
 // in the place of what an earlier run may have left: each table changes in one
 // step, and what was to be held back is so all the time. If a rule cannot be
-// put in, all are removed. The warnings say what is left out.
+// put in, all are removed, unless older ones were there and connections are to
+// be held back: then what is there stays. The warnings say what is left out.
 func (f *Firewall) Install() (warnings []string, err error) {
 	if err := CheckPrivilege(); err != nil {
 		return nil, err
 	}
+	keep := !f.in.Bypass && Installed()
 	defer func() {
-		if err != nil {
+		if err != nil && !keep {
 			err = errors.Join(err, Clean())
 		}
 	}()

@@ -132,6 +132,34 @@ func TestFailedInstallLeavesNothing(t *testing.T) {
 	}
 }
 
+// Who holds connections back goes on to do so when the rules that were to take
+// the place of others are refused.
+func TestFailedInstallOpensNothing(t *testing.T) {
+	ns := newNamespace(t)
+	f := newFirewall(t, Intercept{})
+	inNamespace(t, ns, func() {
+		if _, err := f.Install(); err != nil {
+			t.Error(err)
+		}
+	})
+	before := savedRules(t, ns)
+	f.in.ClientSide = []string{"name-that-is-much-too-long"}
+	inNamespace(t, ns, func() {
+		if _, err := f.Install(); err == nil {
+			t.Error("Install succeeded with an interface name that iptables refuses")
+		}
+	})
+	if after := savedRules(t, ns); after != before {
+		t.Errorf("a failed Install made of\n%s\nthis:\n%s", before, after)
+	}
+	f.in.Bypass = true
+	inNamespace(t, ns, func() {
+		if _, err := f.Install(); err == nil || Installed() {
+			t.Errorf("with bypass a failed Install (%v) leaves rules", err)
+		}
+	})
+}
+
 func TestMissingIptablesNamesThePackage(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
 	_, err := newFirewall(t, Intercept{}).Install()
