@@ -45,7 +45,7 @@ func (e *Endpoint) keepAliveTimeout(now Time) {
 		return
 	}
 	if int(e.keep.probes) >= max(k.Count, 1) {
-		e.rst = resetHeader{seq: e.snd.nxt, ack: e.rcv.nxt, flags: RST | ACK}
+		e.rst = resetHeader{seq: e.bareSeq(), ack: e.rcv.nxt, flags: RST | ACK}
 		e.due |= dueRST
 		e.delete(EventTimeout)
 		return

@@ -31,7 +31,7 @@ func (e *Endpoint) Abort(now Time) {
 		}
 		// We depart from the RFC, which sends nothing, because octets that the
 		// peer has not acknowledged will never come, and it must learn that.
-		e.rst = resetHeader{seq: e.snd.nxt, ack: e.rcv.nxt, flags: RST | ACK}
+		e.rst = resetHeader{seq: e.bareSeq(), ack: e.rcv.nxt, flags: RST | ACK}
 		e.due |= dueRST
 	case SynReceived:
 		if e.inflight.empty() {
@@ -42,7 +42,7 @@ func (e *Endpoint) Abort(now Time) {
 		}
 		fallthrough
 	default:
-		e.rst = resetHeader{seq: e.snd.nxt, ack: e.rcv.nxt, flags: RST | ACK}
+		e.rst = resetHeader{seq: e.bareSeq(), ack: e.rcv.nxt, flags: RST | ACK}
 		e.due |= dueRST
 	}
 	e.delete(0)

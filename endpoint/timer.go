@@ -185,7 +185,7 @@ func (e *Endpoint) gaveUp(now Time) bool {
 	}
 	if e.timer.since != 0 && now.Sub(e.timer.since) >= e.cfg.R2 {
 		// The peer, should it live, learns of it.
-		e.rst = resetHeader{seq: e.snd.nxt, ack: e.rcv.nxt, flags: RST | ACK}
+		e.rst = resetHeader{seq: e.bareSeq(), ack: e.rcv.nxt, flags: RST | ACK}
 		e.due |= dueRST
 		e.delete(EventTimeout)
 		return true

@@ -102,9 +102,26 @@ func (e *Endpoint) stamp(now Time, s *Segment) {
 	e.acked()
 }
 
+// bareSeq is the sequence number of a segment without text: SND.NXT, or the
+// right edge of the peer's window if that is left of it: because the window has
+// shrunk (RFC 9293, 3.8.6), or is shut and was probed with an octet. From
+// outside of its window the peer takes neither an acknowledgement nor a window;
+// and one that has shut its own because it cannot write before it knows ours
+// would wait for us, and we for it. What its scale rounds off does not count,
+// but zero is zero. Until our SYN is acknowledged there is no window to be
+// outside of.
+func (e *Endpoint) bareSeq() Seq {
+	edge := e.snd.una.Plus(e.snd.wnd)
+	beyond := edge.To(e.snd.nxt)
+	if beyond <= 0 || e.snd.wnd > 0 && beyond < 1<<e.snd.scale || e.snd.una == e.snd.iss {
+		return e.snd.nxt
+	}
+	return edge
+}
+
 // pollACK emits a segment without text.
 func (e *Endpoint) pollACK(now Time, s *Segment) bool {
-	s.Seq = e.snd.nxt
+	s.Seq = e.bareSeq()
 	if e.sack && (len(e.in.ooo) > 0 || e.in.dsack.Len() > 0) {
 		limit := 4
 		if e.ts.on {
