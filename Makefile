@@ -66,7 +66,7 @@ interop: ## our endpoint with gVisor's, in virtual time (a module of its own; fe
 
 lab: root deps-test ## real programs in network namespaces (root)
 	@echo "== namespace lab: nginx, curl, iperf3, nc and tshark around tcpmitm, about 10 minutes"
-	@$(GO) test -v -count=1 -timeout 25m -parallel 5 ./test/lab 2>&1 | $(QUIET)
+	@$(GO) test -v -count=1 -timeout 25m -parallel 6 ./test/lab 2>&1 | $(QUIET)
 
 lab-race: root deps-test ## a part of the lab, against a tcpmitm that has the race detector (root)
 	@echo "== namespace lab, tcpmitm with the race detector, about a minute"

@@ -193,6 +193,7 @@ func TestBothCloseAtOnce(t *testing.T) {
 // TestSlowReader wants back-pressure: a client that does not read stops the
 // server after a bounded amount, and gets all of it when it reads again.
 func TestSlowReader(t *testing.T) {
+	t.Parallel()
 	const (
 		size  = 256 << 20
 		bound = 64 << 20 // of four kernel buffers and two of ours, far above what they hold

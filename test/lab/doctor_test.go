@@ -64,6 +64,7 @@ func examine(t *testing.T, l *Lab, config string, args ...string) *diagnosis {
 // TestDoctor breaks a gateway in one way after the other. The doctor must find
 // each, and nothing once it is mended.
 func TestDoctor(t *testing.T) {
+	t.Parallel()
 	if Plain {
 		t.Log("plain forwarding needs no doctor")
 		return
@@ -134,6 +135,7 @@ func TestDoctor(t *testing.T) {
 // TestDoctorWhileRunning asks the doctor about a gateway at work, to which
 // something happens.
 func TestDoctorWhileRunning(t *testing.T) {
+	t.Parallel()
 	if Plain {
 		t.Log("plain forwarding needs no doctor")
 		return
@@ -171,6 +173,7 @@ func TestDoctorWhileRunning(t *testing.T) {
 
 // TestFirewallApply puts the rules in without the program.
 func TestFirewallApply(t *testing.T) {
+	t.Parallel()
 	if Plain {
 		t.Log("plain forwarding has no rules")
 		return

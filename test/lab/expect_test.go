@@ -77,6 +77,7 @@ func expectConnections(t *testing.T, l *Lab, p *Proxy) {
 // TestExpect wants every condition of `tcpmitm expect` to be met by the
 // connection that it describes, and by no other.
 func TestExpect(t *testing.T) {
+	t.Parallel()
 	if Plain {
 		t.Log("plain forwarding sees nothing")
 		return

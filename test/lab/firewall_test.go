@@ -84,6 +84,7 @@ func wantDenied(t *testing.T, l *Lab, f Family) {
 // TestPortForward reaches a server through an address and port of the
 // gateway's own (DNAT).
 func TestPortForward(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name, config string
 		options      Options
@@ -119,6 +120,7 @@ func TestPortForward(t *testing.T) {
 // TestPathMTU has a hop of a smaller MTU behind the gateway's own device, in
 // both directions, which only ICMP tells.
 func TestPathMTU(t *testing.T) {
+	t.Parallel()
 	const size = 2 << 20
 	for _, offload := range []bool{true, false} {
 		t.Run(fmt.Sprintf("offload-%v", offload), func(t *testing.T) {

@@ -40,6 +40,7 @@ var sack = []layers.TCPOption{{OptionType: layers.TCPOptionKindSACK, OptionLengt
 // connection that works: it must go on as if nothing had come, and each
 // packet must be counted by its reason.
 func TestBadInput(t *testing.T) {
+	t.Parallel()
 	const each = 3
 	l := New(t, Options{})
 	// The forged segments have no timestamps. With them negotiated such a

@@ -12,6 +12,7 @@ import (
 // TestOlderConnection has a connection that is older than tcpmitm: it keeps
 // working before, during and after it, and so does one with data under way.
 func TestOlderConnection(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name    string
 		options Options
@@ -135,6 +136,7 @@ func TestKilled(t *testing.T) {
 
 // TestRemoveByHand has `tcpmitm firewall remove` clean up after a kill.
 func TestRemoveByHand(t *testing.T) {
+	t.Parallel()
 	if Plain {
 		t.Log("plain forwarding leaves nothing")
 		return

@@ -19,21 +19,26 @@ const metricsOn = "metrics = \"10.1.0.1:9380\"\n"
 // outcome is how a transfer has ended: well, by a reset, or not at all.
 type outcome struct {
 	err error
-	bad bool // what came was not what was sent
+	bad bool  // what came was not what was sent
+	n   int64 // octets that came
 }
 
 // checked moves octets of a seed through an echo, in both directions at once,
 // until enough have come back, and compares each.
 func checked(c *net.TCPConn, seed byte, size int64) outcome {
 	_ = c.SetDeadline(time.Now().Add(commandLimit))
+	sent := make(chan error, 1)
 	go func() {
-		_, _ = io.Copy(c, io.LimitReader(random(seed), size))
-		_ = c.CloseWrite()
+		_, err := io.Copy(c, io.LimitReader(random(seed), size))
+		sent <- errors.Join(err, c.CloseWrite())
 	}()
 	got, want := sha256.New(), sha256.New()
 	n, err := io.Copy(got, c)
 	_, _ = io.Copy(want, io.LimitReader(random(seed), n))
-	return outcome{err: err, bad: string(got.Sum(nil)) != string(want.Sum(nil)) || err == nil && n != size}
+	if werr := <-sent; err == nil {
+		err = werr // what was not sent does not come back
+	}
+	return outcome{err: err, bad: string(got.Sum(nil)) != string(want.Sum(nil)) || err == nil && n != size, n: n}
 }
 
 // underLoad runs transfers in both families, and short connections meanwhile,
@@ -60,13 +65,13 @@ func underLoad(t *testing.T, l *Lab, transfers int, size int64, disturb func()) 
 		r := <-results
 		switch {
 		case r.bad:
-			t.Errorf("octets were corrupted (%v)", r.err)
+			t.Errorf("octets were corrupted: %d came (%v)", r.n, r.err)
 		case r.err == nil:
 			ended++
 		case errors.Is(r.err, syscall.ECONNRESET):
 			reset++
 		default:
-			t.Errorf("a transfer ended with %v", r.err)
+			t.Errorf("a transfer ended after %d octets with %v", r.n, r.err)
 		}
 	}
 	close(done)

@@ -35,6 +35,7 @@ const slowness = 500 * time.Millisecond
 // and wants new connections to meet them as they are and open ones to keep
 // theirs unless --live is said.
 func TestRulesWhileRunning(t *testing.T) {
+	t.Parallel()
 	l := New(t, Options{})
 	p := l.StartProxy(switchedRules)
 	for port := uint16(7301); port <= 7304; port++ {

@@ -44,6 +44,7 @@ action = "splice"
 // TestActions wants each action of a rule to do what it says, and the first
 // rule that matches to decide.
 func TestActions(t *testing.T) {
+	t.Parallel()
 	l := New(t, Options{})
 	p := l.StartProxy(actionRules)
 	l.EachFamily(func(t *testing.T, f Family) {

@@ -134,6 +134,7 @@ func wantRemedy(t *testing.T, out string, err error, remedy []string) {
 // TestSecondInstance wants a second tcpmitm on the same gateway to be refused
 // without harm to the first.
 func TestSecondInstance(t *testing.T) {
+	t.Parallel()
 	if Plain {
 		t.Log("plain forwarding starts nothing")
 		return

@@ -116,6 +116,7 @@ func wantTwoConnections(t *testing.T, atClient, atServer []Frame) {
 // TestOptionsFitBothSides wants the client to be offered only what the server
 // can do, and the path's segment size to be mirrored.
 func TestOptionsFitBothSides(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name                   string
 		server                 map[string]string
