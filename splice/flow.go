@@ -102,9 +102,9 @@ type leg struct {
 	doomed     bool // the other peer is gone, having closed: this one gets the rest, and then a RST
 	aborted    bool // ended by a RST: late segments of the peer get another
 
-	came   came      // the moments behind it; only where the rule asks for them
-	record legRecord // for the verdict
-	counted
+	came    came      // the moments behind it; only where the rule asks for them
+	record  legRecord // for the verdict
+	counted           // of that, what the shard's counters have in them
 
 	iss, irs          endpoint.Seq
 	shown             endpoint.State // that it is counted as

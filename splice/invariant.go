@@ -50,9 +50,7 @@ func (s *Shard) checkFlow(f *flow) error {
 			}
 			continue
 		}
-		var has counted
-		has.retransmits, has.timeouts, has.fastRecoveries = ep.Repairs()
-		if has.peerRetransmits = leg.record.peerRetransmits; has != leg.counted {
+		if has := leg.repairs(); has != leg.counted {
 			return fmt.Errorf("%v leg: it has done %+v, and %+v is counted", endpoint.Leg(l), has, leg.counted)
 		}
 		if err := ep.Verify(); err != nil {

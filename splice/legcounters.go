@@ -33,19 +33,23 @@ type counted struct {
 	retransmits, timeouts, fastRecoveries, peerRetransmits uint32
 }
 
+// repairs is how much there is to be counted of a leg that has an endpoint.
+func (l *leg) repairs() counted {
+	c := counted{peerRetransmits: l.record.peerRetransmits}
+	c.retransmits, c.timeouts, c.fastRecoveries = l.ep.Repairs()
+	return c
+}
+
 // account adds what the leg has done since the last call. Most often there is
 // nothing to add.
 func (c *LegCounters) account(l *leg) {
 	if l.ep == nil {
 		return
 	}
-	var now counted
-	now.retransmits, now.timeouts, now.fastRecoveries = l.ep.Repairs()
-	now.peerRetransmits = l.record.peerRetransmits
-	if now == l.counted {
+	now, had := l.repairs(), &l.counted
+	if now == *had {
 		return
 	}
-	had := &l.counted
 	c.Retransmits += uint64(now.retransmits - had.retransmits)
 	c.Timeouts += uint64(now.timeouts - had.timeouts)
 	c.FastRecoveries += uint64(now.fastRecoveries - had.fastRecoveries)

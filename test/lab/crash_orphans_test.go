@@ -331,42 +331,6 @@ func callAllTheTime(l *Lab, to netip.AddrPort) func() (taken, refused int64) {
 	}
 }
 
-// TestFirewallApplyThenRun wants nothing to pass from the moment when the rules
-// are applied to the one when a run takes its first connection, and a start
-// that fails to say that they are still there.
-func TestFirewallApplyThenRun(t *testing.T) {
-	if Plain {
-		t.Log("plain forwarding blocks nothing")
-		return
-	}
-	t.Parallel()
-	l := New(t, Options{})
-	serve(t, l.Server, IPv4.At(7000), echo)
-	before := l.Gateway.Snapshot()
-	text := clientSide + "when_down = \"block\"\n"
-	file := l.ConfigFile("early.toml", text, l.Path("early.sock"))
-	if out, err := l.Gateway.Try(Program, "firewall", "apply", "--config", file); err != nil {
-		t.Fatalf("firewall apply: %v\n%s", err, out)
-	}
-	callers, servers := l.Client.Capture("eth0", "tcp port 7000"), l.Server.Capture("eth0", "tcp port 7000")
-	calls := callAllTheTime(l, IPv4.At(7000))
-	time.Sleep(200 * time.Millisecond)
-	l.Gateway.Run("ip", "tuntap", "add", "mitm-s", "mode", "tun") // somebody else's
-	out, err := l.Gateway.Try(Program, "run", "--config", file)
-	if err == nil || !strings.Contains(out, "tcpmitm firewall remove") || !strings.Contains(out, "mitm-s") {
-		t.Errorf("a start that fails says %v\n%s", err, out)
-	}
-	l.Gateway.Run("ip", "link", "del", "mitm-s")
-	p := l.StartProxy(text)
-	p.before = before
-	exchange(t, "while it runs", dial(t, l, IPv4.At(7000)), "hello")
-	if good, bad := calls(); good == 0 || bad == 0 {
-		t.Errorf("%d calls were taken and %d were not: want some of both", good, bad)
-	}
-	wantNonePast(t, callers, servers)
-	p.Stop(syscall.SIGTERM)
-}
-
 // TestCrashGuardLeaves wants the guard to remove the rules when nobody starts
 // tcpmitm again in time, with "block" too if that is asked for, and not before.
 func TestCrashGuardLeaves(t *testing.T) {

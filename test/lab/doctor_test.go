@@ -7,7 +7,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 )
 
 // diagnosis is what `tcpmitm doctor --json` prints.
@@ -169,43 +168,4 @@ func TestDoctorWhileRunning(t *testing.T) {
 		t.Errorf("the doctor overlooks that the firewall was set up anew: %+v", d)
 	}
 	p.Stop(syscall.SIGTERM)
-}
-
-// TestFirewallApply puts the rules in without the program.
-func TestFirewallApply(t *testing.T) {
-	t.Parallel()
-	if Plain {
-		t.Log("plain forwarding has no rules")
-		return
-	}
-	l := New(t, Options{Strict: true, Masquerade: true})
-	serve(t, l.Server, IPv4.At(7000), echo)
-	before := l.Gateway.Snapshot()
-	passing := l.File("bypass.toml", clientSide)
-	if out, err := l.Gateway.Try(Program, "firewall", "apply", "--config", passing); err == nil || !strings.Contains(out, "block") {
-		t.Errorf("rules that half the connections would not survive were put in: %v\n%s", err, out)
-	}
-	if diff := before.Diff(l.Gateway.Snapshot()); diff != "" {
-		t.Errorf("what was refused was half done:\n%s", diff)
-	}
-	blocking := l.File("block.toml", strings.Replace(clientSide, "[intercept]", "[intercept]\nwhen_down = \"block\"", 1))
-	for range 2 { // a second time changes nothing
-		l.Gateway.Run(Program, "firewall", "apply", "--config", blocking)
-	}
-	if c, err := l.Client.Dial(IPv4.At(7000), 1500*time.Millisecond); err == nil {
-		_ = c.Close()
-		t.Error("a connection passed the rules, and nobody was there to take it")
-	}
-	// A run takes them over, and refuses to have others put in meanwhile.
-	p := l.StartProxy(strings.Replace(clientSide, "[intercept]", "[intercept]\nwhen_down = \"block\"", 1))
-	exchange(t, "through the run that took over", dial(t, l, IPv4.At(7000)), "hello")
-	if out, err := l.Gateway.Try(Program, "firewall", "apply", "--config", blocking); err == nil || !strings.Contains(out, "another tcpmitm runs") {
-		t.Errorf("rules were put in under a tcpmitm that runs: %v\n%s", err, out)
-	}
-	p.Kill()
-	l.Gateway.Run(Program, "firewall", "remove")
-	if diff := before.Diff(l.Gateway.Snapshot()); diff != "" {
-		t.Errorf("firewall remove left:\n%s", diff)
-	}
-	exchange(t, "past everything", dial(t, l, IPv4.At(7000)), "hello")
 }

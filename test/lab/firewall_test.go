@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -148,4 +149,79 @@ func TestPathMTU(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestFirewallApply puts the rules in without the program.
+func TestFirewallApply(t *testing.T) {
+	t.Parallel()
+	if Plain {
+		t.Log("plain forwarding has no rules")
+		return
+	}
+	l := New(t, Options{Strict: true, Masquerade: true})
+	serve(t, l.Server, IPv4.At(7000), echo)
+	before := l.Gateway.Snapshot()
+	passing := l.File("bypass.toml", clientSide)
+	if out, err := l.Gateway.Try(Program, "firewall", "apply", "--config", passing); err == nil || !strings.Contains(out, "block") {
+		t.Errorf("rules that half the connections would not survive were put in: %v\n%s", err, out)
+	}
+	if diff := before.Diff(l.Gateway.Snapshot()); diff != "" {
+		t.Errorf("what was refused was half done:\n%s", diff)
+	}
+	blocking := l.File("block.toml", strings.Replace(clientSide, "[intercept]", "[intercept]\nwhen_down = \"block\"", 1))
+	for range 2 { // a second time changes nothing
+		l.Gateway.Run(Program, "firewall", "apply", "--config", blocking)
+	}
+	if c, err := l.Client.Dial(IPv4.At(7000), 1500*time.Millisecond); err == nil {
+		_ = c.Close()
+		t.Error("a connection passed the rules, and nobody was there to take it")
+	}
+	// A run takes them over, and refuses to have others put in meanwhile.
+	p := l.StartProxy(strings.Replace(clientSide, "[intercept]", "[intercept]\nwhen_down = \"block\"", 1))
+	exchange(t, "through the run that took over", dial(t, l, IPv4.At(7000)), "hello")
+	if out, err := l.Gateway.Try(Program, "firewall", "apply", "--config", blocking); err == nil || !strings.Contains(out, "another tcpmitm runs") {
+		t.Errorf("rules were put in under a tcpmitm that runs: %v\n%s", err, out)
+	}
+	p.Kill()
+	l.Gateway.Run(Program, "firewall", "remove")
+	if diff := before.Diff(l.Gateway.Snapshot()); diff != "" {
+		t.Errorf("firewall remove left:\n%s", diff)
+	}
+	exchange(t, "past everything", dial(t, l, IPv4.At(7000)), "hello")
+}
+
+// TestFirewallApplyThenRun wants nothing to pass from the moment when the rules
+// are applied to the one when a run takes its first connection, and a start
+// that fails to say that they are still there.
+func TestFirewallApplyThenRun(t *testing.T) {
+	if Plain {
+		t.Log("plain forwarding blocks nothing")
+		return
+	}
+	t.Parallel()
+	l := New(t, Options{})
+	serve(t, l.Server, IPv4.At(7000), echo)
+	before := l.Gateway.Snapshot()
+	text := clientSide + "when_down = \"block\"\n"
+	file := l.ConfigFile("early.toml", text, l.Path("early.sock"))
+	if out, err := l.Gateway.Try(Program, "firewall", "apply", "--config", file); err != nil {
+		t.Fatalf("firewall apply: %v\n%s", err, out)
+	}
+	callers, servers := l.Client.Capture("eth0", "tcp port 7000"), l.Server.Capture("eth0", "tcp port 7000")
+	calls := callAllTheTime(l, IPv4.At(7000))
+	time.Sleep(200 * time.Millisecond)
+	l.Gateway.Run("ip", "tuntap", "add", "mitm-s", "mode", "tun") // somebody else's
+	out, err := l.Gateway.Try(Program, "run", "--config", file)
+	if err == nil || !strings.Contains(out, "tcpmitm firewall remove") || !strings.Contains(out, "mitm-s") {
+		t.Errorf("a start that fails says %v\n%s", err, out)
+	}
+	l.Gateway.Run("ip", "link", "del", "mitm-s")
+	p := l.StartProxy(text)
+	p.before = before
+	exchange(t, "while it runs", dial(t, l, IPv4.At(7000)), "hello")
+	if good, bad := calls(); good == 0 || bad == 0 {
+		t.Errorf("%d calls were taken and %d were not: want some of both", good, bad)
+	}
+	wantNonePast(t, callers, servers)
+	p.Stop(syscall.SIGTERM)
 }
